@@ -1,0 +1,346 @@
+"""One short training loop, on Accelerate: mixed precision, several processes, exact resume.
+
+The loop knows nothing of translation. It takes a model that returns logits, and a function that
+gives the examples of an epoch, and it leaves behind a folder::
+
+    runs/<name>/checkpoint.safetensors   weights, optimizer, generators, position: all of the state
+    runs/<name>/log.jsonl                one line every few steps
+
+Every process draws the same batches and works on its own rows of each, so the number of processes
+changes nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from encdec.data.collate import IGNORE, Example, bucket_batches, collate
+from encdec.recipe import OptimizationRecipe
+
+LOG_EVERY = 20  # steps
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+Epoch = Callable[[int], Sequence[Example]]  # number of the epoch -> its examples
+Report = Callable[[dict[str, Any]], None]  # called with every line of the log
+
+
+class TrainingError(RuntimeError):
+    """Training can't go on; the message is one sentence that says where and why."""
+
+
+@dataclass
+class Position:
+    """Where in the run the loop stands: the next batch to be learnt from."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+@dataclass
+class Trainer:
+    """Trains ``model`` as an :class:`OptimizationRecipe` says.
+
+    Args:
+        model: called with ``input_ids``, ``attention_mask`` and ``decoder_input_ids``; its result
+            has ``logits`` (batch, target, vocab).
+        epoch: gives the examples of epoch 0, 1, …; the same number gives the same examples.
+        recipe: the optimization section of a recipe.
+        folder: where checkpoints and the log are kept; a run found there is continued.
+        seed: seed of the order of the batches and of dropout.
+        pad_token_id: fills up sources and decoder inputs.
+        decoder_start_token_id: what the decoder is given before the first token.
+        report: called with every line of the log, in the main process.
+    """
+
+    model: nn.Module
+    epoch: Epoch
+    recipe: OptimizationRecipe
+    folder: Path
+    seed: int
+    pad_token_id: int
+    decoder_start_token_id: int
+    report: Report = lambda line: None
+    position: Position = field(default_factory=Position)
+
+    def __post_init__(self) -> None:
+        precision = choose_precision(self.recipe.precision)
+        self.accelerator = Accelerator(
+            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no")
+        )
+        self.precision = precision
+        self.optimizer: Any = torch.optim.AdamW(
+            parameter_groups(self.model, self.recipe.weight_decay),
+            lr=self.recipe.learning_rate,
+            betas=self.recipe.betas,
+            eps=self.recipe.eps,
+            fused=True,
+        )
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        # Every epoch has about as many batches as the first; the schedule needs to know in advance.
+        self.total_steps = len(self._batches(0)[1]) * self.recipe.epochs
+
+    def run(self, stop_after: int | None = None) -> Position:
+        """Train to the end of the recipe, or until ``stop_after`` steps are done.
+
+        Raises:
+            TrainingError: the loss is not a number, or a checkpoint does not fit the model.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.seed + self.accelerator.process_index)
+        if (self.folder / CHECKPOINT).exists():
+            self._load()
+        log = _Log(self.folder / LOG, self.position.step, enabled=self.accelerator.is_main_process)
+        self.wrapped.train()
+        started, before = time.perf_counter(), self.position.seconds
+        losses: list[Tensor] = []
+        for batch, tokens in self._remaining():
+            losses.append(self._step(batch, tokens))
+            at = self.position
+            at.seconds = before + time.perf_counter() - started
+            if at.step % LOG_EVERY == 0 or at.step == stop_after:
+                line = self._line(losses)
+                losses.clear()
+                log.write(line)
+                self.report(line)
+            if at.step % self.recipe.save_every == 0:
+                self._save()
+            if at.step == stop_after:
+                return at
+        self._save()
+        return self.position
+
+    def _remaining(self) -> Iterator[tuple[list[Example], int]]:
+        """This process's rows of every batch still to come, with the whole batch's label count."""
+        at = self.position
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        while at.epoch < self.recipe.epochs:
+            examples, batches = self._batches(at.epoch)
+            while at.batch < len(batches):
+                batch = [examples[i] for i in batches[at.batch]]
+                at.batch += 1
+                at.step += 1
+                labels = sum(len(example.labels) for example in batch)
+                at.tokens += labels + sum(len(example.input_ids) for example in batch)
+                # A process without a row of its own repeats one that then counts for nothing.
+                yield batch[rank::world] or [Example(batch[0].input_ids, [])], labels
+            at.epoch += 1
+            at.batch = 0
+
+    def _batches(self, epoch: int) -> tuple[Sequence[Example], list[list[int]]]:
+        examples = self.epoch(epoch)
+        lengths = [(len(example.input_ids), len(example.labels)) for example in examples]
+        generator = random.Random(f"{self.seed} {epoch}")
+        return examples, bucket_batches(lengths, self.recipe.max_tokens, generator)
+
+    def _step(self, examples: list[Example], tokens: int) -> Tensor:
+        """One update; returns this process's share of the batch's mean loss, detached."""
+        at = self.position
+        learning_rate = schedule(at.step, self.total_steps, self.recipe)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = collate(examples, self.pad_token_id, self.decoder_start_token_id)
+        batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+        labels = batch.pop("labels")
+        with self.accelerator.autocast():
+            logits = self.wrapped(**batch).logits  # (batch, target, vocab)
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            labels.flatten(),
+            ignore_index=IGNORE,
+            label_smoothing=self.recipe.label_smoothing,
+            reduction="sum",
+        )
+        share = loss / tokens
+        if not torch.isfinite(share):
+            raise TrainingError(
+                f"the loss is {share.item()} at step {at.step} (epoch {at.epoch}, batch "
+                f"{at.batch - 1}); a lower learning_rate or precision: float32 usually cures this."
+            )
+        # Processes average their gradients; the sum over the whole batch is what is wanted.
+        self.accelerator.backward(share * self.accelerator.num_processes)
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return share.detach()
+
+    def _line(self, losses: list[Tensor]) -> dict[str, Any]:
+        loss = self.accelerator.reduce(torch.stack(losses).sum(), "sum").item() / len(losses)
+        at = self.position
+        return {
+            "step": at.step,
+            "of": self.total_steps,
+            "epoch": at.epoch,
+            "loss": round(loss, 5),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "tokens": at.tokens,
+            "seconds": round(at.seconds, 1),
+        }
+
+    def _save(self) -> None:
+        """Write the whole state to one file, atomically: the previous one stays whole until then.
+
+        Raises:
+            TrainingError: the disk is full or the folder can't be written.
+        """
+        generator = torch.get_rng_state().to(self.accelerator.device)
+        generators = self.accelerator.gather(generator[None])  # (processes, state)
+        if not self.accelerator.is_main_process:
+            return
+        tensors = {f"model.{name}": t for name, t in _unshared(self.model).items()}
+        tensors["generators"] = generators.cpu()
+        state = self.optimizer.state_dict()["state"]
+        for index, moments in state.items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+        write_safetensors(
+            self.folder / CHECKPOINT, tensors, {"position": json.dumps(asdict(self.position))}
+        )
+
+    def _load(self) -> None:
+        path = self.folder / CHECKPOINT
+        tensors, metadata = read_safetensors(path)
+        own = _unshared(self.model)
+        saved = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in saved.items()}:
+            raise TrainingError(
+                f"{path} belongs to a model of another shape; remove the folder {self.folder} "
+                "or train under another name."
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.position = Position(**json.loads(metadata["position"]))
+        generators = tensors["generators"]
+        if len(generators) == self.accelerator.num_processes:
+            torch.set_rng_state(generators[self.accelerator.process_index])
+
+
+class _Log:
+    """A JSON-lines file; lines from after the checkpoint that a run resumes from are dropped."""
+
+    def __init__(self, path: Path, step: int, *, enabled: bool) -> None:
+        self.path, self.enabled = path, enabled
+        if enabled:
+            kept = [line for line in read_log(path) if line["step"] <= step]
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf8")
+
+    def write(self, line: dict[str, Any]) -> None:
+        if self.enabled:
+            with self.path.open("a", encoding="utf8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training log; a last line cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def schedule(step: int, total: int, recipe: OptimizationRecipe) -> float:
+    """Learning rate of a step (1, 2, …): linear warm-up, then half a cosine down to zero."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * step / recipe.warmup_steps
+    remaining = max(1, total - recipe.warmup_steps)
+    progress = min(1.0, (step - recipe.warmup_steps) / remaining)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices; none for biases and the gains of norms."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def choose_precision(precision: str) -> str:
+    """Resolve ``"auto"``: bfloat16 where the hardware multiplies matrices in it, else float32.
+
+    A T4 lacks bfloat16. A CPU has it in two forms: AMX tiles double the speed, while the older
+    AVX-512 instructions, measured on their own, were slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return "bfloat16" if native else "float32"
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write beside ``path``, then rename: a failure leaves what was there before.
+
+    Raises:
+        TrainingError: the disk is full or the folder can't be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        save_file(
+            {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, metadata
+        )
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except Exception as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} could not be written ({error}); what was saved before is untouched."
+        ) from error
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file, and its metadata.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except Exception as error:
+        raise TrainingError(f"{path} is damaged ({error}); remove it to start over.") from error
+
+
+def _unshared(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, each once even where two names share a tensor (tied embeddings)."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors[name] = tensor
+    return tensors
