@@ -1,0 +1,64 @@
+# Encoder–Decoder LLMs for Instruction Tasks. `make` or `make help` lists what there is.
+# Needs Python 3.11, 3.12 or 3.13 and make; everything else is installed into $(VENV).
+
+PYTHON ?= python3
+VENV   ?= .venv
+PORT   ?= 8000
+JOBS   ?= 2
+
+BIN      := $(VENV)/bin
+READY    := $(VENV)/.installed
+CHAPTERS := $(sort $(wildcard chapters/*.ipynb))
+
+# Chapters run in the same surroundings whether they are refreshed or tested: on the CPU, one thread
+# for each process, from the models in this repository.
+RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSITY=error \
+	TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONHASHSEED=0 \
+	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
+
+.DEFAULT_GOAL := help
+.PHONY: help install book serve test lint check refresh lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+book: $(READY) ## build the website from the stored outputs
+	@$(BIN)/jupyter-book build . -W -n --keep-going -q >/dev/null || { rm -rf _build/.doctrees; exit 1; }
+	@echo "The book is built: open file://$(CURDIR)/_build/html/index.html or run \`make serve\`."
+
+serve: book ## build the website and serve it on this machine
+	@echo "Reading at http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: lint check ## all checks: style, types, unit tests, every chapter, the site
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: $(READY)
+	@$(RUN) $(BIN)/pytest -n $(JOBS) --dist loadfile --durations 5 \
+		--nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval-sanitize.cfg \
+		tests $(CHAPTERS)
+
+refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
+	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
+
+lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
+		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" -q -o requirements.txt
+
+clean: ## remove what was built (CLEAN=all: the environment as well)
+	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@find src tests tools _ext chapters -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	@$(if $(filter all,$(CLEAN)),rm -rf $(VENV))
+
+install: $(READY) ## only make the environment
+
+$(READY): requirements.txt pyproject.toml tools/install.py
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11, 3.12 or 3.13."; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "The book needs Python 3.11, 3.12 or 3.13 and this is %d.%d: name another with `make PYTHON=python3.12`." % v)'
+	@$(PYTHON) tools/install.py $(VENV)
+	@touch $@

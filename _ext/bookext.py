@@ -1,0 +1,51 @@
+"""Small repairs to what the theme and the extensions put into every page."""
+
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+
+def link_repository(app: Sphinx, config: Config) -> None:
+    """Make ``{repository}`text <path>``` a link to a file of the repository."""
+    options = config.html_theme_options
+    address = f"{options['repository_url']}/blob/{options['repository_branch']}/%s"
+    config.extlinks = {"repository": (address, "%s")}
+
+
+def share_handlers(app: Sphinx) -> None:
+    """Let the one-page build know every HTML handler.
+
+    sphinx-exercise registers its handlers for ``singlehtml`` as well; Sphinx then no longer looks
+    at those registered for ``html`` alone.
+    """
+    handlers = app.registry.translation_handlers
+    if "singlehtml" in handlers:
+        for node, functions in handlers.get("html", {}).items():
+            handlers["singlehtml"].setdefault(node, functions)
+
+
+def drop_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Remove scripts that no page uses (thebe) and those that stand there twice."""
+    seen: set[str] = set()
+    kept = []
+    for script in context.get("script_files", []):
+        body = getattr(script, "attributes", {}).get("body") or ""
+        name = str(getattr(script, "filename", script) or "")
+        key = body or name
+        if "thebe" in name or "THEBE" in body or key in seen:
+            continue
+        seen.add(key)
+        kept.append(script)
+    context["script_files"] = kept
+    context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(css)]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect them."""
+    app.connect("config-inited", link_repository, priority=100)
+    app.connect("builder-inited", share_handlers)
+    app.connect("html-page-context", drop_scripts, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,85 @@
+"""Execute chapters in place: ``python tools/refresh.py chapters/*.ipynb`` (``make refresh``).
+
+A chapter is written back only if every cell ran. What differs from run to run or from machine to
+machine without meaning anything (time stamps, the interpreter's patch level) is left out, so that a
+refresh which changes no output changes no file.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SECONDS_PER_CELL = 600
+
+
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what says when and where a notebook ran, in place."""
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams(cell.outputs)
+    return notebook
+
+
+def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join neighbouring outputs of one stream, whose division depends on timing."""
+    merged: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and output.output_type == last.output_type == "stream"
+            and output.name == last.name
+        ):
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def refresh(path: Path) -> None:
+    """Execute one notebook from top to bottom and write it back.
+
+    Raises:
+        CellExecutionError: a cell failed that is not tagged ``raises-exception``.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    notebook.metadata.pop("widgets", None)
+    NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    nbformat.validate(normalize(notebook))
+    nbformat.write(notebook, path)
+
+
+def main(paths: list[str]) -> int:
+    """Refresh every notebook; the exit status says whether all of them ran."""
+    failed = 0
+    for path in map(Path, paths):
+        start = time.monotonic()
+        try:
+            refresh(path)
+        except CellExecutionError as error:
+            failed = 1
+            print(f"{path}: failed and left as it was\n{error}", flush=True)
+        else:
+            print(f"{path}: executed in {time.monotonic() - start:.0f} s", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
