@@ -45,8 +45,9 @@ class LearnedPositions(nn.Module):
         """
         if longest > self.max_positions:
             raise ValueError(
-                f"a sequence of {longest} tokens is longer than the max_positions={self.max_positions} "
-                "that this model has learned: shorten the input or lower max_new_tokens"
+                f"a sequence of {longest} tokens is longer than the max_positions="
+                f"{self.max_positions} that this model has learned: shorten the input, or lower "
+                "max_new_tokens"
             )
         return nn.functional.embedding(positions + self.offset, self.weight)
 
@@ -120,11 +121,10 @@ class SinusoidalPositions(nn.Module):
             or table.dtype != self.like.dtype
             or table.device != positions.device
         ):
-            rows = max(longest, 256)
-            rows = 1 << (rows - 1).bit_length()  # powers of two: rarely computed anew
-            table = sinusoidal_table(rows, self.d_model, self.layout).to(
-                positions.device, self.like.dtype
-            )
+            rows = 1 << (max(longest, 256) - 1).bit_length()  # powers of two: rarely made anew
+            with torch.inference_mode(False):  # made while generating, it may serve training later
+                table = sinusoidal_table(rows, self.d_model, self.layout)
+                table = table.to(positions.device, self.like.dtype)
             self._table = table
         return table[positions]
 
@@ -158,7 +158,7 @@ def relative_position_bucket(
         distance = (-distance).clamp(min=0)
     exact = num_buckets // 2
     growth = torch.log(distance.float() / exact) / math.log(max_distance / exact)
-    # log of distances below `exact` is negative or -inf: clamp before the cast, which is undefined there
+    # below `exact` the logarithm is negative or -inf, where a cast to integers is undefined: clamp
     logarithmic = exact + (growth.clamp(min=0) * (num_buckets - exact)).long()
     return bucket + torch.where(distance < exact, distance, logarithmic.clamp(max=num_buckets - 1))
 

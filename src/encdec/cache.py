@@ -1,0 +1,171 @@
+"""What a decoder keeps between steps, so that each token is computed once.
+
+Shape letters: `layers` decoder layers, `rows` sequences being written (sentences × beams), `batch`
+sentences being read, `heads` attention heads, `capacity` positions allocated, `length` positions
+filled, `source` positions of the encoder, `d_kv` width of one head.
+"""
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Keys and values of all layers, for the positions decoded so far.
+
+    One tensor holds them all, (2, layers, rows, heads, capacity, d_kv), so that a reordering of
+    the beams is one operation. It is allocated at the first update, when the shapes are known.
+
+    Args:
+        num_layers: number of decoder layers.
+        max_length: positions to allocate; a fuller cache doubles. A caller who knows how long the
+            output can get saves the copies.
+        left_padding: number of padded positions at the start of each row, (rows,), for models
+            whose prompt is padded on the left; they are never attended to.
+    """
+
+    def __init__(
+        self, num_layers: int, max_length: int | None = None, left_padding: Tensor | None = None
+    ) -> None:
+        self.num_layers = num_layers
+        self.max_length = max_length
+        self.left_padding = left_padding
+        self.length = 0
+        self._store: Tensor | None = None
+
+    def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one layer's new keys and values, and read all of that layer's.
+
+        Every layer of a step writes to the same positions; `advance` then closes the step.
+
+        Args:
+            layer: number of the layer.
+            key: keys of the new positions, (rows, heads, new, d_kv).
+            value: values of the new positions, (rows, heads, new, d_kv).
+
+        Returns:
+            Keys and values, each (rows, heads, length + new, d_kv): views, not copies.
+        """
+        end = self.length + key.shape[2]
+        store = self._store
+        if store is None or end > store.shape[4]:
+            store = self._grow(end, key)
+        keys, values = store[0, layer], store[1, layer]  # (rows, heads, capacity, d_kv)
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+    def advance(self, new: int) -> None:
+        """Count the positions that every layer has written.
+
+        Args:
+            new: number of positions.
+        """
+        self.length += new
+
+    def reorder(self, beam_index: Tensor) -> None:
+        """Let row i continue what row `beam_index[i]` has written.
+
+        Args:
+            beam_index: (new rows,), integers below the present number of rows.
+        """
+        if self.left_padding is not None:
+            self.left_padding = self.left_padding[beam_index]
+        if self._store is None:
+            return
+        filled = self._store[..., : self.length, :].index_select(2, beam_index)
+        if filled.shape[2] != self._store.shape[2]:
+            self._store = self._allocate(filled.shape[2], self._store.shape[4], filled)
+        self._store[..., : self.length, :] = filled
+
+    def repeat(self, times: int) -> None:
+        """Repeat every row, as when each sentence gets its beams.
+
+        Args:
+            times: how often.
+        """
+        per_row = self.left_padding if self._store is None else self._store[0, 0, :, 0, 0, 0]
+        if per_row is not None:  # else nothing is written yet, and any number of rows may come
+            rows = torch.arange(len(per_row), device=per_row.device)
+            self.reorder(rows.repeat_interleave(times))
+
+    def _grow(self, needed: int, like: Tensor) -> Tensor:
+        old = self._store
+        capacity = max(needed, 2 * old.shape[4] if old is not None else self.max_length or 64)
+        self._store = self._allocate(like.shape[0], capacity, like)
+        if old is not None:
+            self._store[..., : self.length, :] = old[..., : self.length, :]
+        return self._store
+
+    def _allocate(self, rows: int, capacity: int, like: Tensor) -> Tensor:
+        heads, d_kv = (like.shape[-3], like.shape[-1])
+        return like.new_empty(2, self.num_layers, rows, heads, capacity, d_kv)
+
+
+class EncoderDecoderCache:
+    """The decoder's own keys and values, and the encoder's, which are projected once.
+
+    The beams of a sentence read the same source. So the encoder's keys and values are stored once
+    a sentence, not once a beam, and attention folds the beams of a sentence into its queries.
+
+    Args:
+        self_attention: what grows with every step.
+        cross_attention: keys and values of the encoder's output for each layer, each
+            (batch, heads, source, d_kv).
+        cross_mask: which source positions may be seen, (batch, 1, 1, source), or None for all.
+        position_bias: T5's bias of the last position of the longest output towards all positions,
+            (1, heads, 1, capacity), or None for models without. It depends on the distance alone,
+            so its last n entries are the bias of position n - 1.
+    """
+
+    def __init__(
+        self,
+        self_attention: KVCache,
+        cross_attention: list[tuple[Tensor, Tensor]],
+        cross_mask: Tensor | None = None,
+        position_bias: Tensor | None = None,
+    ) -> None:
+        self.self_attention = self_attention
+        self.cross_attention = cross_attention
+        self.cross_mask = cross_mask
+        self.position_bias = position_bias
+        self.beams = 1  # rows for each sentence
+
+    @property
+    def length(self) -> int:
+        """Number of target positions decoded so far."""
+        return self.self_attention.length
+
+    def reorder(self, beam_index: Tensor) -> None:
+        """Let row i continue what row `beam_index[i]` has written.
+
+        Args:
+            beam_index: (new rows,), integers below the present number of rows. The beams of one
+                sentence stay together: whole sentences may move or go.
+
+        Raises:
+            ValueError: if the beams of one sentence came from several.
+        """
+        sentences = beam_index // self.beams  # (new rows,)
+        first = sentences[:: self.beams]  # (new batch,)
+        if self.beams > 1 and not torch.equal(sentences, first.repeat_interleave(self.beams)):
+            raise ValueError(
+                f"beam_index={beam_index.tolist()} mixes sentences: with {self.beams} beams each, "
+                f"every {self.beams} entries must name rows of one sentence"
+            )
+        self.self_attention.reorder(beam_index)
+        batch = self.cross_attention[0][0].shape[0]
+        if len(first) != batch or not torch.equal(first, torch.arange(batch, device=first.device)):
+            self.cross_attention = [
+                (key[first], value[first]) for key, value in self.cross_attention
+            ]
+            if self.cross_mask is not None:
+                self.cross_mask = self.cross_mask[first]
+
+    def repeat(self, times: int) -> None:
+        """Give every sentence its beams; the encoder's part is shared, not copied.
+
+        Args:
+            times: beams for each row of now.
+        """
+        self.self_attention.repeat(times)
+        self.beams *= times
