@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encdec.cache import KVCache
+from encdec.cache import LayerCache
 from encdec.positions import RotaryPositions
 
 
@@ -68,6 +68,8 @@ class MultiHeadAttention(nn.Module):
         scale: factor of the scores; 1 / √d_kv if not given.
         dropout: share of attention weights dropped in training.
         cross: whether keys and values come from another sequence.
+        projects: whether a cross-attention makes its keys and values itself, or is given them
+            ready, as where several layers share one projection.
 
     Raises:
         ValueError: if `d_kv` is not given and `num_heads` does not divide `d_model`.
@@ -85,6 +87,7 @@ class MultiHeadAttention(nn.Module):
         scale: float | None = None,
         dropout: float = 0.0,
         cross: bool = False,
+        projects: bool = True,
     ) -> None:
         super().__init__()
         if d_kv is None and d_model % num_heads:
@@ -99,7 +102,7 @@ class MultiHeadAttention(nn.Module):
         inner = self.num_heads * self.d_kv
         if cross:
             self.q = nn.Linear(d_model, inner, bias=bias)
-            self.kv = nn.Linear(d_model, 2 * inner, bias=bias)
+            self.kv = nn.Linear(d_model, 2 * inner, bias=bias) if projects else nn.Identity()
         else:
             self.qkv = nn.Linear(d_model, 3 * inner, bias=bias)
         self.out = nn.Linear(inner, d_model, bias=bias)
@@ -111,7 +114,7 @@ class MultiHeadAttention(nn.Module):
         *,
         is_causal: bool = False,
         memory: tuple[Tensor, Tensor] | None = None,
-        cache: KVCache | None = None,
+        cache: LayerCache | None = None,
         layer: int = 0,
         angles: tuple[Tensor, Tensor] | None = None,
         attentions: list[Tensor] | None = None,
@@ -126,7 +129,7 @@ class MultiHeadAttention(nn.Module):
                 than the queries: then every so many rows in turn read the same source.
             cache: in self-attention, what earlier steps have left.
             layer: number of this layer in the cache.
-            angles: rotary positions for queries and keys.
+            angles: rotary positions for queries, and in self-attention for keys.
             attentions: a list to which the weights are appended, (batch, heads, target, source).
 
         Returns:
@@ -142,6 +145,8 @@ class MultiHeadAttention(nn.Module):
             # beams of one sentence become queries of one sentence
             query = self.q(hidden_states).view(key.shape[0], -1, self.num_heads, self.d_kv)
             query = query.transpose(1, 2)  # (sentences, heads, beams * target, d_kv)
+            if angles is not None:
+                query = RotaryPositions.rotate(query, angles)
         else:
             qkv = self.qkv(hidden_states).view(batch, target, 3, self.num_heads, self.d_kv)
             query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(

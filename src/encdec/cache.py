@@ -5,8 +5,17 @@ sentences being read, `heads` attention heads, `capacity` positions allocated, `
 filled, `source` positions of the encoder, `d_kv` width of one head.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+
+
+class LayerCache(Protocol):
+    """What a self-attention layer needs of a cache."""
+
+    def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write a layer's new keys and values; read what its queries may see."""
 
 
 class KVCache:
@@ -145,21 +154,15 @@ class EncoderDecoderCache:
         Raises:
             ValueError: if the beams of one sentence came from several.
         """
-        sentences = beam_index // self.beams  # (new rows,)
-        first = sentences[:: self.beams]  # (new batch,)
-        if self.beams > 1 and not torch.equal(sentences, first.repeat_interleave(self.beams)):
-            raise ValueError(
-                f"beam_index={beam_index.tolist()} mixes sentences: with {self.beams} beams each, "
-                f"every {self.beams} entries must name rows of one sentence"
-            )
-        self.self_attention.reorder(beam_index)
         batch = self.cross_attention[0][0].shape[0]
-        if len(first) != batch or not torch.equal(first, torch.arange(batch, device=first.device)):
+        sentences = moved_sentences(beam_index, self.beams, batch)
+        self.self_attention.reorder(beam_index)
+        if sentences is not None:
             self.cross_attention = [
-                (key[first], value[first]) for key, value in self.cross_attention
+                (key[sentences], value[sentences]) for key, value in self.cross_attention
             ]
             if self.cross_mask is not None:
-                self.cross_mask = self.cross_mask[first]
+                self.cross_mask = self.cross_mask[sentences]
 
     def repeat(self, times: int) -> None:
         """Give every sentence its beams; the encoder's part is shared, not copied.
@@ -169,3 +172,30 @@ class EncoderDecoderCache:
         """
         self.self_attention.repeat(times)
         self.beams *= times
+
+
+def moved_sentences(beam_index: Tensor, beams: int, batch: int) -> Tensor | None:
+    """Find out what a reordering of rows means for what is stored once a sentence.
+
+    Args:
+        beam_index: for each new row the row that it continues, (new rows,).
+        beams: rows for each sentence.
+        batch: number of sentences now.
+
+    Returns:
+        For each new sentence the one that it was, (new batch,); None if all stay where they are,
+        as in beam search, where beams trade places within their sentence only.
+
+    Raises:
+        ValueError: if the beams of one sentence came from several.
+    """
+    sentences = beam_index // beams  # (new rows,)
+    first = sentences[::beams]  # (new batch,)
+    if beams > 1 and not torch.equal(sentences, first.repeat_interleave(beams)):
+        raise ValueError(
+            f"beam_index={beam_index.tolist()} mixes sentences: with {beams} beams each, every "
+            f"{beams} entries must name rows of one sentence"
+        )
+    if len(first) == batch and torch.equal(first, torch.arange(batch, device=first.device)):
+        return None
+    return first

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encdec.attention import MultiHeadAttention
-from encdec.cache import KVCache
+from encdec.cache import LayerCache
 from encdec.config import TransformerConfig
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -278,7 +278,7 @@ class DecoderLayer(nn.Module):
         is_causal: bool = False,
         memory: tuple[Tensor, Tensor] | None = None,
         cross_mask: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: LayerCache | None = None,
         layer: int = 0,
         angles: tuple[Tensor, Tensor] | None = None,
         attentions: list[Tensor] | None = None,

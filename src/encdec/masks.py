@@ -117,6 +117,30 @@ def check_attention_mask(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
     return mask
 
 
+def left_padding(attention_mask: Tensor) -> Tensor | None:
+    """Count the padding in front of each row, for models that continue the last token.
+
+    Args:
+        attention_mask: boolean, (batch, written).
+
+    Returns:
+        Number of padded positions, (batch,), or None if there are none.
+
+    Raises:
+        ValueError: if there is padding elsewhere.
+    """
+    padding = (~attention_mask).sum(dim=1)  # (batch,)
+    index = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    expected = index >= padding[:, None]  # (batch, written)
+    if not torch.equal(expected, attention_mask):
+        rows = (expected != attention_mask).any(dim=1).nonzero().flatten().tolist()
+        raise ValueError(
+            f"attention_mask has padding after the first real token in row(s) {rows}: a "
+            "decoder-only model continues the last token, so pad on the left"
+        )
+    return padding if bool(padding.any()) else None
+
+
 def for_attention(mask: Tensor | None) -> Tensor | None:
     """Give a padding mask the axes that attention broadcasts over.
 

@@ -7,9 +7,8 @@ sequences being written (sentences × beams), `heads` attention heads, `d_model`
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from os import PathLike
-from typing import Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,290 +17,16 @@ from torch import Tensor, nn
 from encdec.attention import MultiHeadAttention
 from encdec.cache import EncoderDecoderCache, KVCache
 from encdec.config import TransformerConfig
-from encdec.layers import DecoderLayer, EncoderLayer, make_norm
-from encdec.masks import causal_mask, check_attention_mask, for_attention, prefix_lm_mask
-from encdec.positions import (
-    LearnedPositions,
-    RelativePositionBias,
-    RotaryPositions,
-    SinusoidalPositions,
+from encdec.layers import DecoderLayer
+from encdec.masks import (
+    causal_mask,
+    check_attention_mask,
+    for_attention,
+    left_padding,
+    prefix_lm_mask,
 )
-
-
-@dataclass
-class Record:
-    """A notebook in which a forward pass writes down what it looks at, one entry a layer.
-
-    Args:
-        attentions: whether attention weights are wanted. They cost time: the fused kernel never
-            forms them.
-        states: whether the states between layers are wanted.
-    """
-
-    attentions: bool = True
-    states: bool = False
-    encoder_attentions: list[Tensor] = field(default_factory=list)
-    decoder_attentions: list[Tensor] = field(default_factory=list)
-    cross_attentions: list[Tensor] = field(default_factory=list)
-    encoder_states: list[Tensor] = field(default_factory=list)
-    decoder_states: list[Tensor] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class ModelOutput:
-    """Logits, and on request what led to them; what was not asked for is None.
-
-    Args:
-        logits: (batch, target, vocab), float32.
-        encoder_hidden_states: the encoder's output, (batch, source, d_model).
-        encoder_attentions: (layers, batch, heads, source, source).
-        decoder_attentions: (layers, batch, heads, target, target).
-        cross_attentions: (layers, batch, heads, target, source).
-        encoder_states: embeddings, then the output of each layer,
-            (layers + 1, batch, source, d_model).
-        decoder_states: the same of the decoder, (layers + 1, batch, target, d_model).
-    """
-
-    logits: Tensor
-    encoder_hidden_states: Tensor | None = None
-    encoder_attentions: Tensor | None = None
-    decoder_attentions: Tensor | None = None
-    cross_attentions: Tensor | None = None
-    encoder_states: Tensor | None = None
-    decoder_states: Tensor | None = None
-
-    @classmethod
-    def of(cls, logits: Tensor, encoder_hidden_states: Tensor | None, record: Record) -> Self:
-        """Close the notebook of a forward pass.
-
-        Args:
-            logits: (batch, target, vocab).
-            encoder_hidden_states: (batch, source, d_model), or None.
-            record: what the pass wrote down.
-
-        Returns:
-            The output.
-        """
-        names = (
-            "encoder_attentions",
-            "decoder_attentions",
-            "cross_attentions",
-            "encoder_states",
-            "decoder_states",
-        )
-        lists = {name: getattr(record, name) for name in names}
-        stacked = {
-            name: torch.stack(entries) if entries else None for name, entries in lists.items()
-        }
-        return cls(logits, encoder_hidden_states, **stacked)
-
-
-class Stack(nn.Module):
-    """What encoder and decoder have in common: positions at the start and a norm at the end.
-
-    Args:
-        config: the model's description.
-        num_heads: heads of this stack.
-        bidirectional: whether a position sees what comes after it.
-    """
-
-    def __init__(self, config: TransformerConfig, num_heads: int, *, bidirectional: bool) -> None:
-        super().__init__()
-        self.positions: nn.Module | None = None
-        if config.positions == "learned":
-            self.positions = LearnedPositions(
-                config.max_positions or 0, config.d_model, config.position_offset
-            )
-        elif config.positions == "sinusoidal":
-            self.positions = SinusoidalPositions(config.d_model)
-        elif config.positions == "relative":
-            self.positions = RelativePositionBias(
-                num_heads,
-                config.relative_num_buckets,
-                config.relative_max_distance,
-                bidirectional=bidirectional,
-            )
-        elif config.positions == "rotary":
-            self.positions = RotaryPositions(config.d_kv)
-        self.embedding_norm = make_norm(config) if config.norm_embedding else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
-        self.final_norm = make_norm(config) if config.final_norm else nn.Identity()
-        self.final_dropout = nn.Dropout(config.dropout if config.final_dropout else 0.0)
-
-    def embed(
-        self, hidden_states: Tensor, positions: Tensor, longest: int
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Tell token embeddings where they stand.
-
-        Args:
-            hidden_states: token embeddings, (batch, length, d_model).
-            positions: (length,) or (batch, length).
-            longest: one more than the highest position.
-
-        Returns:
-            States for the first layer, (batch, length, d_model), and the angles of rotary
-            positions, which act inside attention, or None.
-        """
-        angles = None
-        if isinstance(self.positions, LearnedPositions | SinusoidalPositions):
-            hidden_states = hidden_states + self.positions(positions, longest)
-        elif isinstance(self.positions, RotaryPositions):
-            angles = self.positions.angles(positions)
-        return self.dropout(self.embedding_norm(hidden_states)), angles
-
-    def finish(self, hidden_states: Tensor) -> Tensor:
-        """Close the stack.
-
-        Args:
-            hidden_states: (batch, length, d_model).
-
-        Returns:
-            (batch, length, d_model).
-        """
-        return self.final_dropout(self.final_norm(hidden_states))
-
-
-def add_mask(bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Join a position bias and a mask into one tensor, once for all layers.
-
-    Args:
-        bias: added to the scores, broadcasts to (batch, heads, target, source).
-        mask: boolean, broadcasts to (batch, heads, target, source), or None.
-
-    Returns:
-        Additive mask.
-    """
-    return bias if mask is None else torch.where(mask, bias, -math.inf)
-
-
-class Encoder(Stack):
-    """Read the source; every position sees all others.
-
-    Args:
-        config: the model's description.
-    """
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__(config, config.num_heads, bidirectional=True)
-        self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.num_layers)])
-
-    def forward(
-        self, hidden_states: Tensor, mask: Tensor | None = None, record: Record | None = None
-    ) -> Tensor:
-        """Encode.
-
-        Args:
-            hidden_states: token embeddings, (batch, source, d_model).
-            mask: boolean, broadcasts to (batch, heads, source, source).
-            record: notebook for attention weights and states.
-
-        Returns:
-            (batch, source, d_model).
-        """
-        source = hidden_states.shape[1]
-        positions = torch.arange(source, device=hidden_states.device)
-        hidden_states, angles = self.embed(hidden_states, positions, source)
-        if isinstance(self.positions, RelativePositionBias):
-            mask = add_mask(
-                self.positions(positions, positions), mask
-            )  # (batch or 1, heads, source, source)
-            mask = mask.to(hidden_states.dtype)
-        attentions = record.encoder_attentions if record and record.attentions else None
-        for layer in self.layers:
-            if record and record.states:
-                record.encoder_states.append(hidden_states)
-            hidden_states = layer(hidden_states, mask, angles=angles, attentions=attentions)
-        hidden_states = self.finish(hidden_states)
-        if record and record.states:
-            record.encoder_states.append(hidden_states)
-        return hidden_states
-
-
-class Decoder(Stack):
-    """Write the target; a position sees itself, what stands before it, and the source.
-
-    Args:
-        config: the model's description.
-        cross: whether there is a source.
-    """
-
-    def __init__(self, config: TransformerConfig, *, cross: bool = True) -> None:
-        super().__init__(config, config.decoder_num_heads, bidirectional=False)
-        layers = [DecoderLayer(config, cross=cross) for _ in range(config.num_decoder_layers)]
-        self.layers = nn.ModuleList(layers)
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        mask: Tensor | None = None,
-        *,
-        positions: Tensor | None = None,
-        memory: list[tuple[Tensor, Tensor]] | None = None,
-        cross_mask: Tensor | None = None,
-        cache: KVCache | None = None,
-        position_bias: Tensor | None = None,
-        record: Record | None = None,
-    ) -> Tensor:
-        """Decode.
-
-        Args:
-            hidden_states: token embeddings, (batch, target, d_model).
-            mask: boolean, broadcasts to (batch, heads, target, written), where `written` counts
-                the positions in the cache too; causal if not given.
-            positions: (target,) or (batch, target); those after the cache if not given.
-            memory: the encoder's keys and values for each layer.
-            cross_mask: boolean, (batch, 1, 1, source).
-            cache: keys and values of earlier steps.
-            position_bias: relative bias, if the caller has it ready,
-                (1, heads, target, written).
-            record: notebook for attention weights and states.
-
-        Returns:
-            (batch, target, d_model).
-        """
-        target = hidden_states.shape[1]
-        start = cache.length if cache is not None else 0
-        written = start + target
-        if positions is None:
-            positions = torch.arange(start, written, device=hidden_states.device)
-        hidden_states, angles = self.embed(hidden_states, positions, written)
-        # one new token sees everything; several need the triangle, which the kernel knows itself
-        if (
-            mask is None
-            and target > 1
-            and (start or isinstance(self.positions, RelativePositionBias))
-        ):
-            mask = causal_mask(target, written, hidden_states.device)  # (target, written)
-        if isinstance(self.positions, RelativePositionBias):
-            if position_bias is None:
-                keys = torch.arange(written, device=hidden_states.device)
-                position_bias = self.positions(
-                    positions, keys
-                )  # (batch or 1, heads, target, written)
-            mask = add_mask(position_bias, mask).to(hidden_states.dtype)
-        attentions = record.decoder_attentions if record and record.attentions else None
-        cross_attentions = record.cross_attentions if record and record.attentions else None
-        for number, layer in enumerate(self.layers):
-            if record and record.states:
-                record.decoder_states.append(hidden_states)
-            hidden_states = layer(
-                hidden_states,
-                mask,
-                is_causal=target > 1,
-                memory=memory[number] if memory else None,
-                cross_mask=cross_mask,
-                cache=cache,
-                layer=number,
-                angles=angles,
-                attentions=attentions,
-                cross_attentions=cross_attentions,
-            )
-        if cache is not None:
-            cache.advance(target)
-        hidden_states = self.finish(hidden_states)
-        if record and record.states:
-            record.decoder_states.append(hidden_states)
-        return hidden_states
+from encdec.positions import LearnedPositions, RelativePositionBias
+from encdec.stacks import Decoder, Encoder, ModelOutput, Record
 
 
 class LanguageModel(nn.Module):
@@ -310,6 +35,10 @@ class LanguageModel(nn.Module):
     Args:
         config: the model's description.
     """
+
+    config_class: ClassVar[type[TransformerConfig]] = TransformerConfig
+    target_is_separate = True  # whether the output is a sequence of its own
+    own_layout = False  # whether checkpoints have a layout that transformers does not know
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -473,6 +202,30 @@ def check_ids(ids: Tensor, vocab_size: int, name: str) -> None:
         )
 
 
+def shift_right(labels: Tensor, config: Any) -> Tensor:
+    """Turn a target into the decoder's input: what was written before each token.
+
+    Args:
+        labels: target tokens, -100 for padding, (batch, target).
+        config: knows what starts the decoder, and what pads.
+
+    Returns:
+        decoder_input_ids, (batch, target).
+
+    Raises:
+        ValueError: if the configuration does not say what starts the decoder.
+    """
+    start = config.decoder_start_token_id
+    if start is None:
+        raise ValueError(
+            "decoder_start_token_id is None, so labels cannot be shifted: give decoder_input_ids "
+            "(mBART starts with the code of the target language)"
+        )
+    first = torch.full_like(labels[:, :1], start)  # (batch, 1)
+    shifted = torch.cat([first, labels[:, :-1]], dim=1)  # (batch, target)
+    return shifted.masked_fill(shifted == -100, config.pad_token_id)
+
+
 class EncoderDecoder(LanguageModel):
     """An encoder reads the source, a decoder writes the target while it looks at the source.
 
@@ -483,8 +236,6 @@ class EncoderDecoder(LanguageModel):
 
     From "Attention Is All You Need" (Vaswani et al., 2017), figure 1.
     """
-
-    target_is_separate = True  # the output is a sequence of its own
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
@@ -596,7 +347,7 @@ class EncoderDecoder(LanguageModel):
             return self.decoder(
                 self.embed(table, decoder_input_ids),
                 memory=self.project(encoder_hidden_states),
-                cross_mask=for_attention(None if attention_mask is None else attention_mask.bool()),
+                cross_mask=self.cross_mask(attention_mask),
                 record=record,
             )
         written = cache.length + decoder_input_ids.shape[1]
@@ -614,6 +365,17 @@ class EncoderDecoder(LanguageModel):
             position_bias=bias,
             record=record,
         )
+
+    def cross_mask(self, attention_mask: Tensor | None) -> Tensor | None:
+        """Tell the decoder which source positions are real.
+
+        Args:
+            attention_mask: 1 or True for real source tokens, (batch, source), or None.
+
+        Returns:
+            Boolean, (batch, 1, 1, source), or None if every position may be seen.
+        """
+        return for_attention(None if attention_mask is None else attention_mask.bool())
 
     def project(self, encoder_hidden_states: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Make the keys and values that each decoder layer reads from the source.
@@ -650,7 +412,7 @@ class EncoderDecoder(LanguageModel):
         return EncoderDecoderCache(
             KVCache(self.config.num_decoder_layers, max_length),
             self.project(encoder_hidden_states),
-            for_attention(None if attention_mask is None else attention_mask.bool()),
+            self.cross_mask(attention_mask),
             bias,
         )
 
@@ -666,16 +428,7 @@ class EncoderDecoder(LanguageModel):
         Raises:
             ValueError: if the configuration does not say what starts the decoder.
         """
-        start = self.config.decoder_start_token_id
-        if start is None:
-            raise ValueError(
-                "decoder_start_token_id is None, so labels cannot be shifted: give "
-                "decoder_input_ids (mBART starts with the code of the target language)"
-            )
-        shifted = torch.cat(
-            [torch.full_like(labels[:, :1], start), labels[:, :-1]], dim=1
-        )  # (batch, target)
-        return shifted.masked_fill(shifted == -100, self.config.pad_token_id)
+        return shift_right(labels, self.config)
 
     def start(
         self,
@@ -818,16 +571,7 @@ class DecoderOnly(LanguageModel):
         check_ids(input_ids, self.config.vocab_size, "input_ids")
         padding = None
         if attention_mask is not None:
-            attention_mask = check_attention_mask(attention_mask, input_ids)
-            padding = (~attention_mask).sum(dim=1)  # (batch,)
-            expected = torch.arange(input_ids.shape[1], device=input_ids.device) >= padding[:, None]
-            if not torch.equal(expected, attention_mask):
-                rows = (expected != attention_mask).any(dim=1).nonzero().flatten().tolist()
-                raise ValueError(
-                    f"attention_mask has padding after the first real token in row(s) {rows}: a "
-                    "decoder-only model continues the last token, so pad on the left"
-                )
-            padding = padding if bool(padding.any()) else None
+            padding = left_padding(check_attention_mask(attention_mask, input_ids))
         return input_ids, KVCache(self.config.num_decoder_layers, max_length, padding)
 
     def step(self, tokens: Tensor, cache: KVCache, record: Record | None = None) -> Tensor:
@@ -898,6 +642,7 @@ class PrefixLM(DecoderOnly):
     """
 
     target_is_separate = True
+    own_layout = True
 
     def __init__(self, config: TransformerConfig) -> None:
         if config.positions == "relative":
@@ -906,8 +651,6 @@ class PrefixLM(DecoderOnly):
                 'two-way prefix would have no order: use "learned", "sinusoidal" or "rotary"'
             )
         super().__init__(config)
-
-    shift_right = EncoderDecoder.shift_right
 
     def forward(
         self,
@@ -941,7 +684,7 @@ class PrefixLM(DecoderOnly):
                 raise ValueError(
                     "decoder_input_ids is None and labels is None: one of them must be given"
                 )
-            decoder_input_ids = self.shift_right(labels)  # type: ignore[misc]
+            decoder_input_ids = shift_right(labels, self.config)
         check_ids(input_ids, self.config.vocab_size, "input_ids")
         check_ids(decoder_input_ids, self.config.vocab_size, "decoder_input_ids")
         record = Record(output_attentions, output_hidden_states)
