@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
+from encdec.baselines import TranslationMemory, copy_source
+from encdec.card import model_card
 from encdec.data.collate import Example
-from encdec.data.parallel import Pair, Splits, load_multi30k, load_tatoeba, split_by_source
-from encdec.recipe import DataRecipe, ModelRecipe, Recipe
+from encdec.data.parallel import (
+    Pair,
+    Splits,
+    group_references,
+    load_multi30k,
+    load_tatoeba,
+    split_by_source,
+)
+from encdec.metrics import Score, bleu, chrf, paired_bootstrap
+from encdec.recipe import DataRecipe, ModelRecipe, Recipe, load_recipe
+from encdec.results import provenance, write_json
+from encdec.text import generate_text
 from encdec.tokenizer import BPEDropout, train_tokenizer
-from encdec.training import Report, Trainer
+from encdec.training import LOG, Report, Trainer
+from encdec.zoo import load_folder
+
+SMOKE_PAIRS = 200  # of each split
+Progress = Callable[[int, int], None]  # sentences translated so far, of how many
 
 
 @dataclass
@@ -38,6 +59,7 @@ class Experiment:
             splits = Splits(*(pairs[:limit] for pairs in vars(splits).values()))
         texts = [text for pair in splits.train for text in pair]
         tokenizer = train_tokenizer(texts, recipe.tokenizer.vocab_size)
+        tokenizer.model_max_length = recipe.model.max_length
         torch.manual_seed(recipe.seed)
         model = MarianMTModel(marian_config(recipe.model, tokenizer))
         return cls(recipe, splits, tokenizer, model)
@@ -67,6 +89,179 @@ class Experiment:
             decoder_start_token_id=self.model.config.decoder_start_token_id,
             report=report,
         )
+
+    def save(self, folder: Path) -> None:
+        """Write the model as transformers lays it out: half precision, tokenizer, recipe."""
+        model, settings = copy.deepcopy(self.model).half(), self.recipe.evaluation
+        model.generation_config.num_beams = settings.num_beams
+        model.generation_config.max_new_tokens = settings.max_new_tokens
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        recipe = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
+        (folder / "recipe.yaml").write_text(recipe, encoding="utf8")
+
+
+def run(
+    recipe_path: Path,
+    *,
+    smoke: bool = False,
+    runs: Path = Path("runs"),
+    models: Path = Path("models"),
+    results: Path = Path("results"),
+    report: Report = lambda line: None,
+    on_batch: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Train as the recipe says, score the saved model, publish it if the recipe says so.
+
+    A run that was killed goes on where its last checkpoint was written.
+
+    Args:
+        recipe_path: the recipe.
+        smoke: take the whole path in less than a minute, with a tiny model; publishes nothing.
+        runs: checkpoints and logs go to ``runs/<name>``.
+        models: a published model goes to ``models/<name>``.
+        results: scores go to ``results/<name>.json``.
+        report: called with every line of the training log.
+        on_batch: called while the test set is translated.
+
+    Returns:
+        What was written to the results file.
+    """
+    recipe = load_recipe(recipe_path)
+    command = f"python -m encdec train {recipe_path.as_posix()}{' --smoke' * smoke}"
+    if smoke:
+        recipe = recipe.smoke()
+        results = runs / recipe.name
+    experiment = Experiment.from_recipe(recipe, limit=SMOKE_PAIRS if smoke else None)
+    folder = runs / recipe.name
+    trainer = experiment.trainer(folder, report)
+    position = trainer.run()
+    if not trainer.accelerator.is_main_process:
+        return {}
+    model_folder = folder / "model"
+    experiment.save(model_folder)
+    outcome = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "seed": recipe.seed,
+        "parameters": sum(p.numel() for p in experiment.model.parameters()),
+        "training": {
+            "steps": position.step,
+            "epochs": recipe.optimization.epochs,
+            "minutes": round(position.seconds / 60, 1),
+            "tokens": position.tokens,
+            "precision": trainer.precision,
+            "processes": trainer.accelerator.num_processes,
+        },
+        **evaluate_splits(model_folder, recipe, experiment.splits, on_batch),
+        "splits": experiment.splits.summary(),
+        "provenance": provenance(command),
+    }
+    write_json(results / f"{recipe.name}.json", outcome)
+    if recipe.publish:
+        (model_folder / "README.md").write_text(model_card(recipe, outcome), encoding="utf8")
+        shutil.copy(folder / LOG, model_folder / "training.jsonl")
+        write_json(model_folder / "scores.json", outcome)
+        publish(model_folder, models / recipe.name)
+    return outcome
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Replace ``target`` by a copy of ``folder``; the old one stays until the new one is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new, old = target.with_name(target.name + ".new"), target.with_name(target.name + ".old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(folder, new)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def evaluate(folder: Path, on_batch: Progress = lambda done, total: None) -> dict[str, Any]:
+    """Score a model folder on the held-out sentences that its own recipe names."""
+    recipe = load_recipe(folder / "recipe.yaml")
+    return evaluate_splits(folder, recipe, load_splits(recipe.data), on_batch)
+
+
+def evaluate_splits(
+    folder: Path, recipe: Recipe, splits: Splits, on_batch: Progress = lambda done, total: None
+) -> dict[str, Any]:
+    """Score the saved model, and its baselines, on the test split.
+
+    Returns:
+        ``scores``: for every system its BLEU and chrF with intervals;
+        ``beam_against_greedy``: what beam search gains and how surely;
+        ``unseen_targets``: the model's on sentences none of whose references is a target in
+        training; ``by_length``: the model's by number of source words;
+        ``prompts``: the recipe's sentences, translated.
+    """
+    model, tokenizer = load_folder(folder)
+    settings = recipe.evaluation
+    options: dict[str, Any] = {
+        "num_beams": settings.num_beams,
+        "length_penalty": settings.length_penalty,
+        "max_new_tokens": settings.max_new_tokens,
+    }
+    groups = group_references(splits.test)
+    sources, references = list(groups), list(groups.values())
+    memory = TranslationMemory(splits.train)
+
+    def translate(texts: list[str], **changes: Any) -> list[str]:
+        return generate_text(
+            model,
+            tokenizer,
+            texts,
+            batch_size=settings.batch_size,
+            on_batch=lambda done: on_batch(done, len(texts)),
+            **options | changes,
+        )
+
+    systems = {
+        f"beam {settings.num_beams}": translate(sources),
+        "greedy": translate(sources, num_beams=1),
+        "baseline: nearest training sentence": [memory(source) for source in sources],
+        "baseline: source copied": copy_source(sources),
+    }
+    trained = {pair.target for pair in splits.train}
+    unseen = [i for i, known in enumerate(references) if not trained & set(known)]
+    best = next(iter(systems.values()))
+    return {
+        "test": {
+            "sentences": len(sources),
+            "references": len(splits.test),
+            "decoding": options,
+        },
+        "scores": {name: _scores(answers, references) for name, answers in systems.items()},
+        "beam_against_greedy": paired_bootstrap(systems["greedy"], best, references),
+        "unseen_targets": _scores([best[i] for i in unseen], [references[i] for i in unseen]),
+        "by_length": {
+            words: _scores([best[i] for i in chosen], [references[i] for i in chosen])
+            for words, chosen in _by_length(sources).items()
+        },
+        "prompts": dict(zip(settings.prompts, translate(list(settings.prompts)), strict=True)),
+    }
+
+
+def _by_length(sources: list[str], fewest: int = 50) -> dict[str, list[int]]:
+    """Indices of the sources by number of words; lengths with few sentences join the longest."""
+    lengths = [len(source.split()) for source in sources]
+    groups: dict[str, list[int]] = {}
+    for words in sorted(set(lengths)):
+        rest = [i for i, length in enumerate(lengths) if length >= words]
+        chosen = [i for i in rest if lengths[i] == words]
+        if len(rest) - len(chosen) < fewest:
+            groups[f"{words}+"] = rest
+            break
+        if len(chosen) >= fewest:
+            groups[str(words)] = chosen
+    return groups
+
+
+def _scores(answers: list[str], references: list[list[str]]) -> list[dict[str, Any]]:
+    scores: list[Score] = [bleu(answers, references), chrf(answers, references)]
+    return [score.as_dict() for score in scores]
 
 
 def load_splits(recipe: DataRecipe) -> Splits:

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from encdec.errors import EncdecError
+
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
-class RecipeError(ValueError):
+class RecipeError(EncdecError):
     """A recipe can't be used; the message is one sentence that names the key and the cure."""
 
 
@@ -146,7 +148,8 @@ def _tuples(value: object) -> object:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key is unknown and leaves another one missing: the misspelling is what to name.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r}; known are {', '.join(_known_keys(first['loc'][:-1]))}."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
@@ -150,7 +151,7 @@ class BPEDropout:
         while len(symbols) > 1:
             candidates = [
                 (rank, i)
-                for i, pair in enumerate(zip(symbols, symbols[1:], strict=False))
+                for i, pair in enumerate(pairwise(symbols))
                 if (rank := self.ranks.get(pair)) is not None
                 and not (self.dropout and generator.random() < self.dropout)
             ]

@@ -1,0 +1,1 @@
+"""Text in, batches out: corpora, splits and collation. No model is known here."""

@@ -15,11 +15,13 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from encdec.errors import EncdecError
+
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two chunks
 CHUNK = 1 << 16  # bytes
 
 
-class DownloadError(RuntimeError):
+class DownloadError(EncdecError):
     """A file could not be fetched; the message is one sentence for the reader."""
 
 
@@ -35,7 +37,7 @@ class ResumingDownloader:
         self.part = part
         self.progressbar = progressbar
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:  # noqa: ARG002
+    def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download ``url`` into ``output_file``, continuing ``part`` if the server allows it."""
         done = self.part.stat().st_size if self.part.exists() else 0
         headers = {"Range": f"bytes={done}-"} if done else {}
@@ -71,6 +73,15 @@ class ResumingDownloader:
                 progress.advance(task, len(chunk))
 
 
+def _reason(error: requests.RequestException) -> str:
+    """A library's error as half a sentence."""
+    if error.response is not None:
+        return f"the server answered {error.response.status_code} ({error.response.reason})"
+    if isinstance(error, requests.Timeout):
+        return "the server did not answer in time"
+    return str(error) if len(str(error)) < 80 else "the server could not be reached"
+
+
 def cache_folder() -> Path:
     """The folder that keeps fetched files: ``ENCDEC_CACHE``, else the system's cache folder."""
     return Path(os.environ.get("ENCDEC_CACHE") or pooch.os_cache("encdec"))
@@ -103,8 +114,9 @@ def fetch(url: str, sha256: str, name: str, *, folder: Path | None = None) -> Pa
             url, f"sha256:{sha256}", fname=target.name, path=target.parent, downloader=downloader
         )
     except requests.RequestException as error:
-        kept = f" ({part.stat().st_size:,} bytes are kept and will be continued)" * part.exists()
-        raise DownloadError(f"{url} could not be fetched: {error}{kept}.") from error
+        received = part.stat().st_size if part.exists() else 0
+        kept = f" ({received:,} bytes are kept and will be continued)" if received else ""
+        raise DownloadError(f"{url} could not be fetched: {_reason(error)}{kept}.") from error
     except ValueError as error:  # pooch's word for a wrong checksum
         raise DownloadError(
             f"{url} is not the file this book was written with: its SHA-256 differs from the "

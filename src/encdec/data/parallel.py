@@ -16,15 +16,17 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from encdec.data.download import DownloadError, fetch
+from encdec.errors import EncdecError
 
 Split = Literal["train", "validation", "test"]
 
 
-class DataError(RuntimeError):
+class DataError(EncdecError):
     """A corpus is missing or damaged; the message is one sentence for the reader."""
 
 
@@ -200,6 +202,16 @@ def load_multi30k(source: str, target: str) -> Splits:
         return [Pair(s, t) for s, t in zip(sources, targets, strict=True) if s and t]
 
     return Splits(pairs("train"), pairs("validation"), pairs("test"))
+
+
+def load_phrasebook() -> dict[str, list[str]]:
+    """Forty English sentences written for this book, with one to four French translations each.
+
+    They are what the chapters show, and too few to tell two good systems apart.
+    """
+    text = files("encdec.data").joinpath("phrasebook.tsv").read_text(encoding="utf8")
+    rows = (line.split("\t") for line in text.splitlines())
+    return {source: references for source, *references in rows}
 
 
 def split_by_source(pairs: Sequence[Pair], *, validation: int, test: int, seed: int = 0) -> Splits:

@@ -1,0 +1,159 @@
+"""The command line: ``python -m encdec --help``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from encdec.errors import EncdecError
+
+app = typer.Typer(
+    help="Helpers of the book “Encoder–Decoder LLMs for Instruction Tasks”.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+output, errors = Console(), Console(stderr=True)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn an error that the reader can mend into one line and a non-zero exit status."""
+    try:
+        yield
+    except (EncdecError, ValueError) as error:
+        errors.print(
+            f"[red]error:[/red] {' '.join(str(error).split())}", markup=True, soft_wrap=True
+        )
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        errors.print(
+            "interrupted; the last checkpoint is kept and the same command goes on from it"
+        )
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error: ``update(text, done, total)``; silent where nobody watches."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=None)
+
+        def update(text: str, done: int, total: int) -> None:
+            progress.update(task, description=text, completed=done, total=total)
+
+        yield update
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/marian-en-fr.yaml")],
+    smoke: Annotated[bool, typer.Option(help="Take the whole path in less than a minute.")] = False,
+) -> None:
+    """Train, score and save the model of a RECIPE; run it again to continue after a kill."""
+    from encdec import experiment
+    from encdec.training import keep_freed_memory
+
+    keep_freed_memory()
+    with one_sentence(), progress_bar() as update:
+
+        def report(line: dict[str, Any]) -> None:
+            speed = line["tokens"] / max(line["seconds"], 0.1)
+            text = f"epoch {line['epoch'] + 1}  loss {line['loss']:.3f}  {speed:,.0f} tokens/s"
+            update(text, line["step"], line["of"])
+
+        outcome = experiment.run(
+            recipe,
+            smoke=smoke,
+            report=report,
+            on_batch=lambda done, total: update("translating the test set", done, total),
+        )
+        if outcome:
+            print_scores(outcome)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model folder, e.g. models/marian-en-fr")],
+    json: Annotated[Path | None, typer.Option(help="Write the scores to this file too.")] = None,
+) -> None:
+    """Score a MODEL folder on the held-out sentences that its recipe names."""
+    from encdec import experiment
+    from encdec.results import provenance, write_json
+
+    with one_sentence(), progress_bar() as update:
+        outcome = experiment.evaluate(
+            model, lambda done, total: update("translating the test set", done, total)
+        )
+        print_scores(outcome)
+        if json:
+            command = f"python -m encdec evaluate {model.as_posix()}"
+            write_json(json, outcome | {"provenance": provenance(command)})
+
+
+@app.command()
+def translate(
+    text: Annotated[str, typer.Argument(help="An English sentence.")],
+    to: Annotated[str, typer.Option(help="Target language.")] = "fr",
+    source: Annotated[
+        str, typer.Option(help="The book's own model, or the Hub's: book, hub")
+    ] = "book",
+    num_beams: Annotated[int, typer.Option(help="1 for greedy search.")] = 5,
+) -> None:
+    """Translate one English TEXT."""
+    from encdec import text as texts
+    from encdec import zoo
+
+    with one_sentence():
+        if to != "fr":
+            raise zoo.ZooError(
+                f"there is no model for English to {to!r}; the book translates to 'fr'."
+            )
+        model, tokenizer = zoo.load("translation", source, announce=False)
+        texts.check_text(text, tokenizer)
+        [answer] = texts.generate_text(
+            model, tokenizer, [text], num_beams=num_beams, max_new_tokens=128
+        )
+        output.print(answer, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: versions, device, network, models and data at hand."""
+    from encdec import environment
+
+    report = environment.doctor()
+    table = Table(show_header=False, box=None)
+    for row in report.rows:
+        table.add_row(*row)
+    output.print(table)
+    if report.problems:
+        errors.print(f"[red]error:[/red] {report.problems[0]}", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def print_scores(outcome: dict[str, Any]) -> None:
+    """The scores of an outcome as a table, each with its interval."""
+    test = outcome["test"]
+    title = f"{test['sentences']:,} sentences, {test['references']:,} references"
+    table = Table("system", "BLEU", "chrF", title=title)
+    for system, scores in outcome["scores"].items():
+        table.add_row(
+            system, *(f"{s['value']:.1f}  [{s['low']:.1f}, {s['high']:.1f}]" for s in scores)
+        )
+    output.print(table, markup=False)
+    for source, answer in outcome["prompts"].items():
+        output.print(f"{source}  →  {answer}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    app()

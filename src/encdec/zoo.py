@@ -1,0 +1,115 @@
+"""Models by task: the book's own, which need no network, or the Hub's full-size ones."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from encdec.environment import device as current_device
+from encdec.errors import EncdecError
+from encdec.results import book_folder
+from encdec.transformer import EncoderDecoder
+
+
+class ZooError(EncdecError):
+    """A model can't be had; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model for one task.
+
+    Attributes:
+        name: folder below ``models/``, or identifier on the Hub.
+        megabytes: size of its weights, which is what a download costs.
+    """
+
+    name: str
+    megabytes: int
+
+
+CATALOGUE: dict[str, dict[str, Entry]] = {
+    "translation": {
+        "book": Entry("marian-en-fr", 7),
+        "hub": Entry("Helsinki-NLP/opus-mt-en-fr", 301),
+    },
+}
+
+
+def models_folder() -> Path:
+    """Where the book's models are: ``ENCDEC_MODELS``, the installed package, or the checkout."""
+    return Path(os.environ.get("ENCDEC_MODELS") or book_folder("models"))
+
+
+def available() -> list[str]:
+    """Names of the book's models that are at hand, weights and all."""
+    return sorted(path.parent.name for path in models_folder().glob("*/model.safetensors"))
+
+
+def load(
+    task: str,
+    source: str | None = None,
+    *,
+    device: torch.device | str | None = None,
+    announce: bool = True,
+) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
+    """Load a model and its tokenizer, and say which.
+
+    Args:
+        task: a key of :data:`CATALOGUE`, e.g. ``"translation"``.
+        source: ``"book"`` (the default; no network) or ``"hub"``; the environment variable
+            ``ENCDEC_SOURCE`` decides where it is omitted.
+        device: where to put the weights; the one that :func:`encdec.setup` picked when omitted.
+        announce: print one line that says which model it is and what it costs to fetch.
+
+    Returns:
+        The model in evaluation mode, float32, and its tokenizer.
+
+    Raises:
+        ZooError: the task or the source is unknown, or the model is not at hand.
+    """
+    if task not in CATALOGUE:
+        raise ZooError(f"no model for the task {task!r}; choose one of {', '.join(CATALOGUE)}.")
+    source = source or os.environ.get("ENCDEC_SOURCE") or "book"
+    if source not in CATALOGUE[task]:
+        raise ZooError(f"source={source!r} is unknown; choose {' or '.join(CATALOGUE[task])}.")
+    entry = CATALOGUE[task][source]
+    if announce:
+        origin = (
+            "from the Hub, downloaded once" if source == "hub" else "the book's own, no download"
+        )
+        print(f"{task}: {entry.name} ({entry.megabytes} MB, {origin})")
+    if source == "hub":
+        return _pair(entry.name, device)
+    return load_folder(models_folder() / entry.name, device=device)
+
+
+def load_folder(
+    folder: str | Path, *, device: torch.device | str | None = None
+) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
+    """Load a model folder in the Hugging Face layout.
+
+    Raises:
+        ZooError: the folder does not exist or lacks its configuration, weights or tokenizer.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ZooError(
+            f"there is no model folder {folder}; the book's models at hand are: "
+            f"{', '.join(available()) or 'none'}."
+        )
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).exists():
+            raise ZooError(f"the model folder {folder} holds no {name}; fetch or train it again.")
+    return _pair(str(folder), device)
+
+
+def _pair(
+    name: str, device: torch.device | str | None
+) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
+    model = EncoderDecoder.from_pretrained(name).to(device or current_device()).eval()
+    return model, AutoTokenizer.from_pretrained(name)

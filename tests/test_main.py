@@ -1,0 +1,109 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from encdec.__main__ import app
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result):
+    """The one sentence that a command ended with."""
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, result.output
+    return lines[0]
+
+
+def test_translate_prints_the_translation_and_nothing_else():
+    result = run("translate", "She does not like coffee.")
+    assert result.exit_code == 0
+    assert result.stdout == "Elle n'aime pas le café.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([""], "the text is empty"),
+        (["word " * 10_000], "send it sentence by sentence"),
+        (["Good morning 😀"], "never seen '😀'"),
+        (["a\x07b"], "control character U+0007"),
+        (["How are you?", "--to", "xx"], "there is no model for English to 'xx'"),
+        (["How are you?", "--source", "cloud"], "choose book or hub"),
+        (["How are you?", "--num-beams", "0"], "num_beams"),
+    ],
+)
+def test_translate_refuses_bad_input_in_one_sentence(arguments, sentence):
+    assert sentence in refused(run("translate", *arguments))
+
+
+def test_train_refuses_a_bad_recipe_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = RECIPES[0].read_text(encoding="utf8").replace("epochs:", "epoch:")
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf8")
+    assert "'optimization.epoch'" in refused(run("train", "bad.yaml"))
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+def test_train_without_data_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENCDEC_DATA", str(tmp_path))
+    monkeypatch.setenv("ENCDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENCDEC_DATA_URL", "http://127.0.0.1:9")
+    assert "Set ENCDEC_DATA to a folder" in refused(
+        run("train", ROOT / "recipes/marian-en-fr.yaml")
+    )
+
+
+def test_evaluate_refuses_a_folder_without_weights(tmp_path, corpora):
+    folder = tmp_path / "model"
+    shutil.copytree(ROOT / "models/marian-en-fr", folder)
+    (folder / "model.safetensors").unlink()
+    assert "holds no model.safetensors" in refused(run("evaluate", folder))
+
+
+def test_evaluate_refuses_a_folder_that_is_not_there(tmp_path):
+    assert "nothing" in refused(run("evaluate", tmp_path / "nothing"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_smoke_run_takes_the_whole_path(recipe, tmp_path, monkeypatch, corpora):
+    monkeypatch.setenv("ENCDEC_DATA", str(corpora.resolve()))
+    monkeypatch.chdir(tmp_path)
+    result = run("train", recipe, "--smoke")
+    assert result.exit_code == 0, result.output
+    assert "BLEU" in result.stdout
+    name = f"{recipe.stem}-smoke"
+    outcome = json.loads((tmp_path / "runs" / name / f"{name}.json").read_text(encoding="utf8"))
+    assert outcome["training"]["steps"] > 0
+    assert (tmp_path / "runs" / name / "model" / "model.safetensors").exists()
+    assert not (tmp_path / "models").exists()
+    again = run("train", recipe, "--smoke")  # the run is finished: nothing is trained again
+    assert again.exit_code == 0, again.output
+
+
+def test_doctor_reports_and_is_content_here():
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    for word in ("torch", "marian-en-fr"):
+        assert word in result.stdout
+
+
+def test_the_module_is_the_command_line():
+    result = subprocess.run(
+        [sys.executable, "-m", "encdec", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("train", "evaluate", "translate", "doctor"):
+        assert command in result.stdout

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from encdec import results
+from encdec.results import ResultError, provenance, write_json
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_recorded_run_says_where_it_comes_from():
+    for path in (ROOT / "results").glob("*.json"):
+        origin = results.load(path.stem)["provenance"]
+        assert {"command", "date", "commit", "hardware", "versions"} <= origin.keys()
+        assert origin["command"].startswith("python -m ")
+        assert not origin["commit"].endswith("+") or path.stem.startswith("benchmark")
+
+
+def test_the_bars_of_the_book_are_met():
+    """What the first release promises of its translator and of its benchmark run."""
+    bleu, chrf = results.load("marian-en-fr")["scores"]["beam 5"]
+    assert bleu["value"] >= 45
+    assert chrf["value"] >= 60
+    assert bleu["items"] >= 2000
+    assert results.load("multi30k-en-fr")["scores"]["beam 5"][0]["value"] >= 57
+
+
+def test_an_unknown_run_names_the_recorded_ones():
+    with pytest.raises(ResultError, match="recorded run 'nothing'; recorded are: .*marian-en-fr"):
+        results.load("nothing")
+
+
+def test_provenance_is_complete():
+    origin = provenance("python -m encdec doctor")
+    assert origin["versions"]["torch"]
+    assert origin["hardware"]
+
+
+def test_a_failing_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "results" / "run.json"
+    write_json(path, {"figure": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"figure": object()})
+    assert json.loads(path.read_text()) == {"figure": 1}

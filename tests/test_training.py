@@ -1,0 +1,214 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import MarianConfig, MarianMTModel
+
+from encdec import training
+from encdec.data.collate import Example
+from encdec.recipe import OptimizationRecipe
+from encdec.training import (
+    CHECKPOINT,
+    LOG,
+    Trainer,
+    TrainingError,
+    choose_precision,
+    parameter_groups,
+    read_log,
+    read_safetensors,
+    schedule,
+    write_safetensors,
+)
+
+VOCAB = 40
+
+
+def recipe(**changes):
+    values = {"epochs": 3, "max_tokens": 200, "learning_rate": 3e-3, "warmup_steps": 5}
+    return OptimizationRecipe(**values | {"precision": "float32", "save_every": 4} | changes)
+
+
+def model(dropout=0.1, d_model=16):
+    torch.manual_seed(0)
+    return MarianMTModel(
+        MarianConfig(
+            vocab_size=VOCAB, d_model=d_model, dropout=dropout, scale_embedding=True,
+            encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
+            encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=32,
+            pad_token_id=VOCAB - 1, eos_token_id=0, decoder_start_token_id=VOCAB - 1,
+        )
+    )  # fmt: skip
+
+
+def epoch(number):
+    """Copying backwards: the source differs from epoch to epoch, as with BPE-dropout."""
+    generator = random.Random(number)
+    sources = [
+        [generator.randrange(1, VOCAB - 1) for _ in range(generator.randint(2, 9))]
+        for _ in range(120)
+    ]
+    return [Example([*source, 0], [*source[::-1], 0]) for source in sources]
+
+
+def trainer(folder, net=None, **changes):
+    return Trainer(
+        model=net or model(),
+        epoch=epoch,
+        recipe=recipe(**changes),
+        folder=Path(folder),
+        seed=0,
+        pad_token_id=VOCAB - 1,
+        decoder_start_token_id=VOCAB - 1,
+    )
+
+
+def weights(folder):
+    return read_safetensors(Path(folder) / CHECKPOINT)[0]
+
+
+def test_training_lowers_the_loss(tmp_path):
+    trainer(tmp_path, epochs=12).run()
+    log = read_log(tmp_path / LOG)
+    assert log[-1]["loss"] < log[0]["loss"] - 0.05
+    assert log[-1]["step"] <= log[-1]["of"]
+
+
+@pytest.mark.parametrize("stop_after", [4, 7, 13])
+def test_a_resumed_run_ends_with_the_very_same_weights(tmp_path, stop_after):
+    trainer(tmp_path / "whole").run()
+    trainer(tmp_path / "cut").run(stop_after=stop_after)
+    trainer(tmp_path / "cut").run()
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys
+    sys.path.insert(0, {folder!r})
+    import test_training
+    test_training.trainer(sys.argv[1], save_every=2, epochs=200).run()
+    """
+).format(folder=str(Path(__file__).parent))
+
+
+def test_a_killed_process_leaves_a_checkpoint_to_resume_from(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)])
+    try:
+        while not (tmp_path / CHECKPOINT).exists():
+            assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    again = trainer(tmp_path, save_every=2, epochs=200)
+    position = json.loads(read_safetensors(tmp_path / CHECKPOINT)[1]["position"])
+    assert again.run(stop_after=position["step"] + 3).step == position["step"] + 3
+    steps = [line["step"] for line in read_log(tmp_path / LOG)]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_curve_of_one(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_training as t\n"
+        "t.trainer(sys.argv[1], t.model(dropout=0.0), epochs=12).run()\n"
+    )
+    trainer(tmp_path / "one", model(dropout=0.0), epochs=12).run()
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2",
+        "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
+        "--num_cpu_threads_per_process=1", "--main_process_port=0",
+        str(script), str(tmp_path / "two"),
+    ]  # fmt: skip
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = read_log(tmp_path / "one" / LOG), read_log(tmp_path / "two" / LOG)
+    assert len(one) == len(two) > 2
+    for single, double in zip(one, two, strict=True):
+        assert single["step"] == double["step"]
+        assert single["loss"] == pytest.approx(double["loss"], rel=1e-3)
+
+
+def test_a_loss_that_is_not_a_number_names_step_and_batch(tmp_path):
+    net = model()
+    with torch.no_grad():
+        net.final_logits_bias[0, 3] = float("nan")
+    with pytest.raises(TrainingError, match=r"loss is nan at step 1 \(epoch 0, batch 0\)"):
+        trainer(tmp_path, net).run()
+
+
+def test_a_failing_write_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch):
+    trainer(tmp_path).run(stop_after=5)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(tensors, path, metadata):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "save_file", full)
+    with pytest.raises(TrainingError, match="No space left on device.*untouched"):
+        trainer(tmp_path).run()
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    trainer(tmp_path).run(stop_after=4)
+    with pytest.raises(TrainingError, match="belongs to a model of another shape"):
+        trainer(tmp_path, model(d_model=32)).run()
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    trainer(tmp_path).run(stop_after=4)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="is damaged .* remove it to start over"):
+        trainer(tmp_path).run()
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    r = recipe(learning_rate=1.0, warmup_steps=10)
+    rates = [schedule(step, 100, r) for step in range(1, 101)]
+    assert rates[9] == max(rates) == 1.0
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] == pytest.approx(0.0)
+
+
+def test_norms_and_biases_are_not_decayed():
+    decayed, free = parameter_groups(model(), 0.1)
+    assert decayed["weight_decay"] == 0.1
+    assert free["weight_decay"] == 0.0
+    assert {p.ndim for p in decayed["params"]} == {2}
+    assert {p.ndim for p in free["params"]} == {1}
+    trained = [p for p in model().parameters() if p.requires_grad]
+    assert len(decayed["params"]) + len(free["params"]) == len(trained)
+
+
+def test_precision_is_taken_as_asked_or_chosen():
+    assert choose_precision("float16") == "float16"
+    assert choose_precision("auto") in ("bfloat16", "float32")
+
+
+def test_safetensors_round_trip(tmp_path):
+    tensors = {"a": torch.arange(4.0), "b": torch.eye(2)[:, :1]}
+    write_safetensors(tmp_path / "x.safetensors", tensors, {"k": "v"})
+    read, metadata = read_safetensors(tmp_path / "x.safetensors")
+    assert metadata == {"k": "v"}
+    assert all(torch.equal(tensors[name], read[name]) for name in tensors)

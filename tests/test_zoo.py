@@ -1,0 +1,100 @@
+import shutil
+
+import pytest
+import torch
+
+from encdec import EncoderDecoder, zoo
+from encdec.zoo import ZooError
+
+MARIAN = zoo.models_folder() / "marian-en-fr"
+
+
+def test_every_catalogued_book_model_is_at_hand():
+    names = {entries["book"].name for entries in zoo.CATALOGUE.values()}
+    assert names <= set(zoo.available())
+
+
+def test_loading_says_which_model_it_is(capsys):
+    model, tokenizer = zoo.load("translation")
+    assert "marian-en-fr" in capsys.readouterr().out
+    assert isinstance(model, EncoderDecoder)
+    assert not model.training
+    assert next(model.parameters()).dtype == torch.float32
+    assert len(tokenizer) == model.config.vocab_size
+
+
+def test_the_announced_size_is_the_real_one():
+    megabytes = (MARIAN / "model.safetensors").stat().st_size / 1e6
+    assert zoo.CATALOGUE["translation"]["book"].megabytes == round(megabytes)
+
+
+def test_the_environment_chooses_the_source(monkeypatch):
+    monkeypatch.setenv("ENCDEC_SOURCE", "cloud")
+    with pytest.raises(ZooError, match="source='cloud' is unknown; choose book or hub"):
+        zoo.load("translation")
+
+
+def test_an_unknown_task_names_the_known_ones():
+    with pytest.raises(ZooError, match="no model for the task 'poetry'; choose one of translation"):
+        zoo.load("poetry")
+
+
+def test_a_missing_folder_names_the_models_at_hand(tmp_path):
+    with pytest.raises(ZooError, match="there is no model folder .*marian-en-fr"):
+        zoo.load_folder(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_without_a_part_names_the_part(tmp_path, missing):
+    folder = tmp_path / "model"
+    shutil.copytree(MARIAN, folder)
+    (folder / missing).unlink()
+    with pytest.raises(ZooError, match=f"holds no {missing}"):
+        zoo.load_folder(folder)
+
+
+def test_transformers_loads_the_same_model():
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(MARIAN, dtype=torch.float32).eval()
+    batch = AutoTokenizer.from_pretrained(MARIAN)("Where is the sea?", return_tensors="pt")
+    ours, _ = zoo.load("translation", announce=False, device="cpu")
+    start = torch.tensor([[ours.config.decoder_start_token_id, 5, 6]])
+    with torch.inference_mode():
+        expected = theirs(input_ids=batch.input_ids, decoder_input_ids=start).logits
+        logits = ours(batch.input_ids, decoder_input_ids=start)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_card_shows_the_recorded_scores():
+    import json
+
+    from encdec.card import model_card
+    from encdec.recipe import load_recipe
+
+    outcome = json.loads((MARIAN / "scores.json").read_text(encoding="utf8"))
+    card = (MARIAN / "README.md").read_text(encoding="utf8")
+    assert card == model_card(load_recipe(MARIAN / "recipe.yaml"), outcome)
+
+
+def test_the_required_sentences_come_out_right():
+    """The bar of the first release: correct French, in one of its usual forms."""
+    from encdec.text import generate_text
+
+    accepted = {
+        "How are you?": {
+            "Comment vas-tu ?", "Comment allez-vous ?", "Comment ça va ?",
+        },
+        "Where is the train station?": {"Où est la gare ?", "Où se trouve la gare ?"},
+        "She does not like coffee.": {"Elle n'aime pas le café."},
+        "Hello, how are you doing today?": {
+            f"{hello}, comment {ask} aujourd'hui ?"
+            for hello in ("Bonjour", "Salut")
+            for ask in ("allez-vous", "vas-tu", "ça va")
+        },
+    }  # fmt: skip
+    answers = generate_text(
+        *zoo.load("translation"), list(accepted), num_beams=5, max_new_tokens=60
+    )
+    for (english, french), answer in zip(accepted.items(), answers, strict=True):
+        assert answer in french, english
