@@ -24,6 +24,7 @@ help: ## list the targets
 
 book: $(READY) ## build the website from the stored outputs
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q >/dev/null || { rm -rf _build/.doctrees; exit 1; }
+	@cp -R assets/. _build/html/_static/  # also where no page changed
 	@echo "The book is built: open file://$(CURDIR)/_build/html/index.html or run \`make serve\`."
 
 serve: book ## build the website and serve it on this machine

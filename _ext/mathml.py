@@ -1,25 +1,46 @@
 """Formulas as MathML, which browsers draw themselves: no script, no fonts, nothing to fetch."""
 
+import html
+import re
+import xml.etree.ElementTree as ET
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
+from latex2mathml.converter import convert_to_element
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
+LARGE = ("∑", "∏")
+UNDER_AND_OVER = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
+
+
+def prepare(latex: str) -> str:
+    """LaTeX as the converter needs it.
+
+    Sphinx numbers a formula as a whole, so its lines are not numbered again; and between a function
+    and its argument, as in log p, the thin space is made explicit.
+    """
+    latex = re.sub(r"\\(begin|end)\{(align|gather|equation)\}", r"\\\1{\2*}", latex)
+    return re.sub(r"(\\(?:log|ln|exp|max|min))\s+(?!\\left)(?=[A-Za-z\\])", r"\1\\, ", latex)
 
 
 def mathml(node: nodes.Element, display: str) -> str:
     """One formula as a ``<math>`` element; one that can't be converted is a warning."""
-    latex = node.astext().strip()
+    latex = prepare(node.astext().strip())
     try:
-        return convert(latex, display=display)
+        formula = convert_to_element(latex, display=display)
     except Exception as error:
         logger.warning("no MathML for %r: %s", latex, error, location=node, type="mathml")
-        return f"<code>{latex}</code>"
+        return f"<code>{html.escape(latex)}</code>"
+    for element in formula.iter():
+        element.text = html.unescape(element.text or "")
+        # Limits stand above and below; within a line of text browsers move them to the side.
+        if element.tag in UNDER_AND_OVER and html.unescape(element[0].text or "") in LARGE:
+            element.tag = UNDER_AND_OVER[element.tag]
+    return ET.tostring(formula, encoding="unicode")
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
@@ -31,12 +52,13 @@ def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
 def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula that has lines of its own, with its number if it has one."""
     self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(f'<div class="formula">{mathml(node, "block")}</div>')
     if node.get("number"):
         number = get_node_equation_number(self, node)
         self.body.append(f'<span class="eqno">({number})')
         self.add_permalink_ref(node, "Link to this equation")
         self.body.append("</span>")
-    self.body.append(mathml(node, "block") + "</div>\n")
+    self.body.append("</div>\n")
     raise nodes.SkipNode
 
 

@@ -1,0 +1,144 @@
+"""The site is built from the stored outputs under -W -n, is complete, and leads nowhere wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import address
+import site_checks
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+
+
+def documents():
+    """What the table of contents lists."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+
+    def walk(node):
+        if isinstance(node, list):
+            for item in node:
+                yield from walk(item)
+        elif isinstance(node, dict):
+            yield from (node[key] for key in ("root", "file") if key in node)
+            yield from walk([node.get(key) for key in ("parts", "chapters", "sections")])
+
+    return list(walk(toc))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The site, built anew as `make book` builds it."""
+    output = tmp_path_factory.mktemp("site")
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
+    options = ["--path-output", str(output), "-W", "-n", "--keep-going", "-q"]
+    environment = os.environ | {"NO_COLOR": "1"}
+    built = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "WARNING" not in built.stdout + built.stderr
+    return output / "_build" / "html"
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    listed = [name for name in documents() if name.startswith("chapters/")]
+    assert listed == [path.relative_to(ROOT).with_suffix("").as_posix() for path in CHAPTERS]
+
+
+def test_the_site_is_complete(site):
+    for name in [*documents(), "index", "search"]:
+        assert (site / f"{name}.html").is_file()
+
+
+def test_internal_links_resolve(site):
+    assert site_checks.broken_links(site) == []
+
+
+def test_nothing_is_fetched_from_outside(site):
+    assert site_checks.fetched_from_outside(site) == []
+
+
+def test_every_picture_is_described(site):
+    assert site_checks.undescribed_pictures(site) == []
+
+
+def test_every_page_has_a_language_a_title_and_one_main_heading(site):
+    assert site_checks.badly_headed(site) == []
+
+
+def test_every_page_shows_the_repository(site):
+    for name in documents():
+        links = {
+            a["href"] for a in site_checks.parsed(site / f"{name}.html").find_all("a", href=True)
+        }
+        assert address.address() in links
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_opens_in_colab_and_can_be_downloaded(site, path):
+    name = path.relative_to(ROOT)
+    page = site_checks.parsed(site / name.with_suffix(".html"))
+    links = {a["href"] for a in page.find_all("a", href=True)}
+    assert address.colab(name.as_posix()) in links
+    assert any(link.endswith(f"_sources/{name.as_posix()}") for link in links)
+
+
+# The checks themselves, on pages made here
+
+
+def page(folder, body, head="", name="index.html"):
+    start = f'<html lang="en"><head><title>T</title>{head}</head><body><article>'
+    (folder / name).write_text(f"{start}<h1>T</h1>{body}</article></body></html>", encoding="utf8")
+    return folder
+
+
+CHECKS = [
+    site_checks.broken_links,
+    site_checks.fetched_from_outside,
+    site_checks.undescribed_pictures,
+    site_checks.badly_headed,
+]
+
+
+def test_a_good_page_passes(tmp_path):
+    (tmp_path / "a.png").touch()
+    body = (
+        '<h2 id="part">P</h2><a href="#part">p</a><a href="https://example.org/x">out</a>'
+        '<a href="other.html#part">o</a><img src="a.png" alt="A tree in the wind">'
+    )
+    page(tmp_path, body, name="other.html")
+    page(tmp_path, body, '<link rel="canonical" href="https://example.org/">')
+    assert [check(tmp_path) for check in CHECKS] == [[]] * len(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("check", "body"),
+    [
+        (site_checks.broken_links, '<a href="gone.html">x</a>'),
+        (site_checks.broken_links, '<a href="#nowhere">x</a>'),
+        (site_checks.broken_links, '<img src="gone.png" alt="A tree in the wind">'),
+        (site_checks.fetched_from_outside, '<script src="https://example.org/a.js"></script>'),
+        (site_checks.fetched_from_outside, '<img src="//example.org/a.png" alt="A tree">'),
+        (site_checks.fetched_from_outside, '<link rel="stylesheet" href="https://example.org/a">'),
+        (site_checks.fetched_from_outside, "<style>@import 'https://example.org/a';</style>"),
+        (site_checks.fetched_from_outside, "<style>a{b:url(https://example.org/c)}</style>"),
+        (site_checks.undescribed_pictures, '<img src="a.png">'),
+        (site_checks.undescribed_pictures, '<img src="a.png" alt="_images/a.png">'),
+        (site_checks.badly_headed, "<h1>Another</h1>"),
+    ],
+)
+def test_a_bad_page_is_noticed(tmp_path, check, body):
+    assert len(check(page(tmp_path, body))) == 1
+
+
+def test_a_page_without_title_and_language_is_noticed(tmp_path):
+    (tmp_path / "index.html").write_text("<html><body><p>x</p></body></html>", encoding="utf8")
+    assert len(site_checks.badly_headed(tmp_path)) == 3
+
+
+def test_a_style_sheet_that_fetches_is_noticed(tmp_path):
+    (tmp_path / "a.css").write_text("/* url(https://no.org) */ a{b:url('//example.org/c')}")
+    assert len(site_checks.fetched_from_outside(tmp_path)) == 1
