@@ -115,7 +115,9 @@ def badly_headed(site: Path) -> list[str]:
     complaints = []
     for page in pages(site):
         tree, name = parsed(page), page.relative_to(site)
-        if tree.find("meta", attrs={"http-equiv": "refresh"}):  # leads on to the landing page
+        if tree.find(
+            "meta", attrs={"http-equiv": re.compile("^refresh$", re.IGNORECASE)}
+        ):  # leads on to the landing page
             continue
         if not (tree.html and tree.html.get("lang")):
             complaints.append(f"{name} does not say its language.")
