@@ -218,10 +218,10 @@ class TransformerConfig:
             raise ValueError(
                 f"max_positions={self.max_positions} must be at least 1 when positions are learned"
             )
-        if self.positions in ("sinusoidal", "rotary") and (self.d_model % 2 or self.d_kv % 2):
+        paired = {"sinusoidal": "d_model", "rotary": "d_kv"}.get(self.positions)
+        if paired and getattr(self, paired) % 2:
             raise ValueError(
-                f"d_model={self.d_model} and d_kv={self.d_kv} must be even when positions are "
-                f"{self.positions}"
+                f"{paired}={getattr(self, paired)} must be even when positions are {self.positions}"
             )
         if self.decoder_vocab_size is not None and self.decoder_vocab_size < 1:
             raise ValueError(

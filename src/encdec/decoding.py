@@ -76,7 +76,7 @@ def generate(
     return search(model, input_ids, attention_mask, decoder_input_ids=decoder_input_ids, **options)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def greedy_search(
     model: Decodable,
     input_ids: Tensor,
@@ -109,7 +109,7 @@ def greedy_search(
         return writer.finish()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     model: Decodable,
     input_ids: Tensor,
@@ -143,7 +143,7 @@ def sample(
         return writer.finish()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def beam_search(
     model: Decodable,
     input_ids: Tensor,
@@ -199,7 +199,7 @@ def beam_search(
         return writer.finish(finished)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def stream(
     model: Decodable,
     input_ids: Tensor,

@@ -111,6 +111,8 @@ class GenerationOptions:
                 raise TypeError(f"unknown option {name!r}: {hint}")
         special = {name: getattr(config, name) for name in known if hasattr(config, name)}
         advice = dict(getattr(config, "generation", {}))
+        if given.get("do_sample"):
+            advice.pop("num_beams", None)  # advice for searching, which the caller did not ask for
         if "max_new_tokens" in given or "max_length" in given:
             advice = {
                 name: advice[name]
