@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script, no fonts, nothing to fetch."""
+"""Formulas as MathML, which browsers draw themselves: no script, and one small font of our own."""
 
 import html
 import re
@@ -14,6 +14,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 LARGE = ("∑", "∏")
+PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "msubsup": 3}
 UNDER_AND_OVER = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
 
 
@@ -24,6 +25,7 @@ def prepare(latex: str) -> str:
     and its argument, as in log p, the thin space is made explicit.
     """
     latex = re.sub(r"\\(begin|end)\{(align|gather|equation)\}", r"\\\1{\2*}", latex)
+    latex = latex.replace(r"\operatorname*", r"\operatorname")
     return re.sub(r"(\\(?:log|ln|exp|max|min))\s+(?!\\left)(?=[A-Za-z\\])", r"\1\\, ", latex)
 
 
@@ -32,15 +34,29 @@ def mathml(node: nodes.Element, display: str) -> str:
     latex = prepare(node.astext().strip())
     try:
         formula = convert_to_element(latex, display=display)
+        mend(formula)
     except Exception as error:
-        logger.warning("no MathML for %r: %s", latex, error, location=node, type="mathml")
+        reason = str(error) or type(error).__name__
+        logger.warning("no MathML for %r: %s", latex, reason, location=node, type="mathml")
         return f"<code>{html.escape(latex)}</code>"
+    return ET.tostring(formula, encoding="unicode")
+
+
+def mend(formula: ET.Element) -> None:
+    """Correct in place what the converter leaves undone.
+
+    Raises:
+        ValueError: it passed over a mistake: a command that it does not know, or a missing part.
+    """
     for element in formula.iter():
         element.text = html.unescape(element.text or "")
+        if "\\" in element.text:
+            raise ValueError(f"{element.text} is unknown")
+        if len(element) != PARTS.get(element.tag, len(element)):
+            raise ValueError(f"a part of <{element.tag}> is missing")
         # Limits stand above and below; within a line of text browsers move them to the side.
         if element.tag in UNDER_AND_OVER and html.unescape(element[0].text or "") in LARGE:
             element.tag = UNDER_AND_OVER[element.tag]
-    return ET.tostring(formula, encoding="unicode")
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:

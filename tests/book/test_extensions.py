@@ -1,0 +1,74 @@
+"""The site's own Sphinx extensions."""
+
+import html
+import re
+
+import pytest
+from docutils import nodes
+
+import bookext
+import mathml
+
+
+def render(latex, display="block"):
+    return mathml.mathml(nodes.math("", latex), display)
+
+
+def test_a_formula_becomes_mathml():
+    formula = render(r"\frac{a}{b} < c", "inline")
+    assert formula.startswith("<math ")
+    assert 'display="inline"' in formula
+    assert "<mfrac>" in formula
+    assert "&lt;" in formula
+
+
+def test_no_entity_is_escaped_twice():
+    assert "&amp;" not in render(r"\sum_{t=1}^{T} \alpha_t \le \left( \frac{1}{2} \right)")
+
+
+def test_limits_of_a_sum_stand_above_and_below_also_within_brackets():
+    formula = render(r"\exp\left(\sum_{n=1}^{4} p_n\right) + \prod_i q_i + x_i^2")
+    assert formula.count("<munderover>") == 1
+    assert formula.count("<munder>") == 1
+    assert formula.count("<msubsup>") == 1
+
+
+def test_lines_of_a_formula_have_no_numbers_of_their_own():
+    formula = render("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}")
+    assert formula.count("<mtr>") == 2
+    assert not re.search(r"\(\d\)", "".join(re.findall(r">([^<]*)<", formula)))
+
+
+@pytest.mark.parametrize(
+    ("latex", "prepared"),
+    [
+        (r"\log p", r"\log\, p"),
+        (r"\log \alpha", r"\log\, \alpha"),
+        (r"\exp(x)", r"\exp(x)"),
+        (r"\log \left( x \right)", r"\log \left( x \right)"),
+        (r"\logic p", r"\logic p"),
+    ],
+)
+def test_a_function_stands_apart_from_its_argument(latex, prepared):
+    assert mathml.prepare(latex) == prepared
+
+
+@pytest.mark.parametrize("latex", [r"\frac{<a>}", r"\unknown x", r"\left( x", "x_"])
+def test_a_formula_with_a_mistake_is_a_warning(monkeypatch, latex):
+    warnings = []
+    monkeypatch.setattr(mathml.logger, "warning", lambda *args, **kwargs: warnings.append(args))
+    assert render(latex) == f"<code>{html.escape(latex)}</code>"
+    assert len(warnings) == 1
+
+
+class Script:
+    def __init__(self, filename, body=""):
+        self.filename, self.attributes = filename, {"body": body}
+
+
+def test_scripts_stand_once_and_thebe_never():
+    scripts = [Script("a.js"), Script(None, "var x;"), Script(None, "var x;"), Script("a.js")]
+    scripts += [Script("sphinx-thebe.js"), Script(None, "const THEBE_JS_URL = 1")]
+    context = {"script_files": scripts, "css_files": ["thebelab.css", "custom.css"]}
+    bookext.drop_scripts(None, "", "", context, None)
+    assert context == {"script_files": scripts[:2], "css_files": ["custom.css"]}
