@@ -152,7 +152,7 @@ def beam_tree(
     rows = {s: [n for n in levels if n.step == s] for s in range(depth + 1)}
     widest = max(map(len, rows.values()))
     if ax is None:
-        _, ax = plt.subplots(figsize=(1.15 * (depth + 1), 0.9 + 0.62 * widest))
+        _, ax = plt.subplots(figsize=(0.9 * (depth + 1), 0.6 + 0.55 * widest))
     place = {
         id(node): (node.step, (len(row) - 1) / 2 - i)
         for row in rows.values()

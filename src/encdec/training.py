@@ -38,6 +38,7 @@ from encdec.recipe import OptimizationRecipe
 
 LOG_EVERY = 20  # steps
 CHECKPOINT = "checkpoint.safetensors"
+CPU_STATE = len(torch.get_rng_state())  # bytes
 LOG = "log.jsonl"
 
 Epoch = Callable[[int], Sequence[Example]]  # number of the epoch -> its examples
@@ -124,7 +125,8 @@ class Trainer:
                 line = self._line(losses)
                 losses.clear()
                 log.write(line)
-                self.report(line)
+                if log.enabled:
+                    self.report(line)
             if at.step % self.recipe.save_every == 0:
                 self._save()
             if at.step == stop_after:
@@ -205,8 +207,7 @@ class Trainer:
         Raises:
             TrainingError: the disk is full or the folder can't be written.
         """
-        generator = torch.get_rng_state().to(self.accelerator.device)
-        generators = self.accelerator.gather(generator[None])  # (processes, state)
+        generators = self.accelerator.gather(self._generators()[None])  # (processes, state)
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model.{name}": t for name, t in _unshared(self.model).items()}
@@ -240,8 +241,19 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.position = Position(**json.loads(metadata["position"]))
         generators = tensors["generators"]
-        if len(generators) == self.accelerator.num_processes:
-            torch.set_rng_state(generators[self.accelerator.process_index])
+        own_state = self._generators()
+        if generators.shape == (self.accelerator.num_processes, len(own_state)):
+            mine = generators[self.accelerator.process_index]
+            torch.set_rng_state(mine[:CPU_STATE])
+            if self.accelerator.device.type == "cuda":
+                torch.cuda.set_rng_state(mine[CPU_STATE:], self.accelerator.device)
+
+    def _generators(self) -> Tensor:
+        """State of the generators that dropout draws from: the CPU's, then the GPU's if any."""
+        state = torch.get_rng_state()
+        if self.accelerator.device.type == "cuda":
+            state = torch.cat([state, torch.cuda.get_rng_state(self.accelerator.device)])
+        return state.to(self.accelerator.device)
 
 
 class _Log:

@@ -49,7 +49,7 @@ class AlignmentView:
     def _repr_html_(self) -> str:
         rows = [
             {
-                "label": " ".join(a.source),
+                "label": _sentence(a.source),
                 "source": list(a.source),
                 "target": list(a.target),
                 "weights": (a.weights * 100).round().int().tolist(),
@@ -69,6 +69,11 @@ class AlignmentView:
             pairs = [f"{t} → {s}" for t, s in zip(a.target, strongest, strict=True)]
             items.append(f"<li>{html.escape(', '.join(pairs))}</li>")
         return "".join(items)
+
+
+def _sentence(tokens: Sequence[str]) -> str:
+    """Tokens as a reader writes them: no mark for spaces, no end-of-sequence token."""
+    return "".join(token for token in tokens if token != "</s>").replace("▁", " ").strip()
 
 
 def translator(
