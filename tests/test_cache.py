@@ -56,6 +56,23 @@ def test_properties_reorder_moves_all_layers_alike(index):
     assert cache.left_padding.tolist() == index
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_properties_moving_only_what_differs_equals_moving_all(seed):
+    """Write and reorder many times, beside a cache that is copied whole."""
+    generator = torch.Generator().manual_seed(seed)
+    cache, wanted = KVCache(1, max_length=2), torch.empty(2, 4, 1, 0, 3)
+    for _ in range(30):
+        new = torch.randn(2, 4, 1, 1, 3, generator=generator)
+        cache.update(0, *new)
+        cache.advance(1)
+        wanted = torch.cat([wanted, new], dim=3)
+        if torch.rand((), generator=generator) < 0.7:
+            index = torch.randint(0, 4, (4,), generator=generator)
+            cache.reorder(index)
+            wanted = wanted[:, index]
+        assert torch.equal(cache._store[:, 0, :, :, : cache.length], wanted)
+
+
 def test_properties_two_reorders_are_one():
     one, _ = filled()
     two, _ = filled()

@@ -281,6 +281,23 @@ def test_advice_of_a_checkpoint_is_kept(copy_of, family, tmp_path):
     assert (advice["num_beams"], advice["length_penalty"]) == (4, 0.6)
 
 
+def test_several_ends_and_no_padding_are_understood(copy_of):
+    path = copy_of("gpt2")
+    edit(path, pad_token_id=None, eos_token_id=[1, 5])
+    edit(path, "generation_config.json", pad_token_id=None, eos_token_id=[1, 5])
+    config = DecoderOnly.from_pretrained(path).config
+    assert (config.eos_token_ids, config.pad_token_id) == ((1, 5), 1)
+    DecoderOnly.from_pretrained(path).save_pretrained(path / "again")
+    assert DecoderOnly.from_pretrained(path / "again").config == config
+
+
+def test_a_model_with_more_than_its_layout_is_refused(tmp_path):
+    model = EncoderDecoder(ours("t5").config)
+    model.extra = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"extra\.bias, extra\.weight has no place"):
+        model.save_pretrained(tmp_path)
+
+
 def test_old_files_have_their_advice_in_the_configuration(copy_of):
     path = copy_of("bart")
     (path / "generation_config.json").unlink()

@@ -188,6 +188,27 @@ def test_properties_a_reordered_cache_goes_on_as_the_other_row(family):
     torch.testing.assert_close(got, wanted, **CLOSE)
 
 
+@pytest.mark.parametrize("positions", ["relative", "rotary", "sinusoidal", "none"])
+def test_properties_a_decoder_with_any_positions_is_padded_and_cached(positions):
+    torch.manual_seed(0)
+    config = replace(ours("gpt2").config, positions=positions, init_std=0.3)
+    model = DecoderOnly(config).eval()
+    ids, _ = batch("gpt2", [6])
+    padded = torch.nn.functional.pad(ids, (3, 0))
+    mask = torch.nn.functional.pad(torch.ones_like(ids), (3, 0))
+    with torch.no_grad():
+        alone = model(ids)
+        torch.testing.assert_close(model(padded, mask)[:, 3:], alone, **CLOSE)
+        _, cache = model.start(padded, mask)
+        first = model.step(padded[:, :5], cache)
+        rest = [model.step(padded[:, i : i + 1], cache) for i in range(5, 9)]
+        torch.testing.assert_close(torch.stack([first, *rest], 1), alone[:, 1:], **CLOSE)
+        output = model(padded, mask, output_attentions=True, output_hidden_states=True)
+        torch.testing.assert_close(output.logits[:, 3:], alone, **CLOSE)
+        assert output.decoder_attentions.shape == (2, 1, 2, 9, 9)
+        assert output.decoder_states.shape == (3, 1, 9, 16)
+
+
 # --- properties ----------------------------------------------------------------------------------
 
 
@@ -366,6 +387,7 @@ def test_a_prefix_lm_needs_positions_that_look_both_ways():
         ({"attention_mask": torch.ones(1, 3)}, r"attention_mask has shape \(1, 3\)"),
         ({"attention_mask": torch.tensor([[0, 0]])}, r"no real token in row\(s\) \[0\]"),
         ({"decoder_input_ids": torch.tensor([[VOCAB]])}, f"decoder_input_ids holds {VOCAB}"),
+        ({"decoder_input_ids": torch.tensor([[0], [0]])}, "decoder_input_ids has 2 rows.*has 1"),
         ({"decoder_input_ids": None}, "decoder_input_ids is None and labels is None"),
     ],
 )

@@ -128,6 +128,7 @@ BUILDERS = {
     "gpt2": _gpt2,
 }
 FAMILIES = tuple(BUILDERS)
+FOLDERS = tempfile.TemporaryDirectory(prefix="encdec-")  # goes when the tests end
 ENCODER_DECODERS = tuple(name for name in FAMILIES if name != "gpt2")
 
 
@@ -153,7 +154,7 @@ def randomise(model, seed=0):
 @functools.cache
 def folder(family, seed=0):
     """Write a random model in transformers' layout, once."""
-    path = Path(tempfile.mkdtemp(prefix=f"encdec-{family}-"))
+    path = Path(FOLDERS.name) / f"{family}-{seed}"
     randomise(BUILDERS[family](), seed).save_pretrained(path)
     return path
 

@@ -149,14 +149,11 @@ class MultiHeadAttention(nn.Module):
                 query = RotaryPositions.rotate(query, angles)
         else:
             qkv = self.qkv(hidden_states).view(batch, target, 3, self.num_heads, self.d_kv)
-            query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(
-                0
-            )  # 3 × (batch, heads, target, d_kv)
+            qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, batch, heads, target, d_kv)
+            query, key, value = qkv.unbind(0)
             if angles is not None:
-                query, key = (
-                    RotaryPositions.rotate(query, angles),
-                    RotaryPositions.rotate(key, angles),
-                )
+                query = RotaryPositions.rotate(query, angles)
+                key = RotaryPositions.rotate(key, angles)
             if cache is not None:
                 key, value = cache.update(layer, key, value)  # 2 × (batch, heads, source, d_kv)
         mixed = self.attend(query, key, value, mask, is_causal, attentions, batch)
@@ -268,9 +265,8 @@ class AdditiveAttention(nn.Module):
         Returns:
             Contexts, (batch, target, key_size), and weights, (batch, target, source).
         """
-        joint = (
-            self.query(query)[:, :, None] + projected_keys[:, None]
-        )  # (batch, target, source, hidden)
+        projected_query = self.query(query)[:, :, None]  # (batch, target, 1, hidden_size)
+        joint = projected_query + projected_keys[:, None]  # (batch, target, source, hidden_size)
         scores = self.score(joint.tanh()).squeeze(3)  # (batch, target, source)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None], -math.inf)

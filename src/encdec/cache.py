@@ -24,6 +24,10 @@ class KVCache:
     One tensor holds them all, (2, layers, rows, heads, capacity, d_kv), so that a reordering of
     the beams is one operation. It is allocated at the first update, when the shapes are known.
 
+    Beams of one sentence soon have their beginning in common. So the cache notes for each position
+    which row wrote it, and a reordering moves only what differs: it stays as quick on long outputs
+    as on short ones.
+
     Args:
         num_layers: number of decoder layers.
         max_length: positions to allocate; a fuller cache doubles. A caller who knows how long the
@@ -40,6 +44,7 @@ class KVCache:
         self.left_padding = left_padding
         self.length = 0
         self._store: Tensor | None = None
+        self._writers = torch.empty(0, 0, dtype=torch.long)  # (rows, length at the last reorder)
 
     def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write one layer's new keys and values, and read all of that layer's.
@@ -79,12 +84,23 @@ class KVCache:
         """
         if self.left_padding is not None:
             self.left_padding = self.left_padding[beam_index]
-        if self._store is None:
+        store = self._store
+        if store is None:
             return
-        filled = self._store[..., : self.length, :].index_select(2, beam_index)
-        if filled.shape[2] != self._store.shape[2]:
-            self._store = self._allocate(filled.shape[2], self._store.shape[4], filled)
-        self._store[..., : self.length, :] = filled
+        rows = torch.arange(store.shape[2], device=store.device)
+        since = rows[:, None].expand(-1, self.length - self._writers.shape[1])
+        before = torch.cat([self._writers.to(rows.device), since], dim=1)  # (rows, length)
+        self._writers = before[beam_index]  # (new rows, length)
+        first = 0
+        if len(beam_index) == len(rows):
+            moved = (self._writers != before).any(dim=0)  # (length,)
+            if not bool(moved.any()):
+                return
+            first = int(moved.int().argmax())
+        part = store[..., first : self.length, :].index_select(2, beam_index)
+        if len(beam_index) != len(rows):
+            self._store = store = self._allocate(len(beam_index), store.shape[4], part)
+        store[..., first : self.length, :] = part
 
     def repeat(self, times: int) -> None:
         """Repeat every row, as when each sentence gets its beams.
@@ -101,7 +117,9 @@ class KVCache:
         old = self._store
         capacity = max(needed, 2 * old.shape[4] if old is not None else self.max_length or 64)
         self._store = self._allocate(like.shape[0], capacity, like)
-        if old is not None:
+        if old is None:
+            self._writers = self._writers.new_empty(like.shape[0], 0)
+        else:
             self._store[..., : self.length, :] = old[..., : self.length, :]
         return self._store
 

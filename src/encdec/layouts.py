@@ -116,9 +116,7 @@ def with_generation_defaults(
     """
     found = {**given, **{key: value for key, value in generation.items() if value is not None}}
     ids: dict[str, Any] = {name: found[name] for name in IDS if name in found}
-    if (
-        ids.get("pad_token_id", 0) is None
-    ):  # GPT-2 has no padding; what ends a text may fill its row
+    if ids.get("pad_token_id", 0) is None:  # GPT-2 has none; what ends a text may fill its row
         ids["pad_token_id"] = as_ids(ids.get("eos_token_id"))[0]
     for name in ("eos_token_id", "forced_eos_token_id"):
         if isinstance(ids.get(name), list):

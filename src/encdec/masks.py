@@ -81,6 +81,23 @@ def prefix_lm_mask(prefix_lengths: Tensor, length: int) -> Tensor:
     return (in_prefix | causal)[:, None]  # (batch, 1, length, length)
 
 
+def may_look(tensor: Tensor) -> bool:
+    """Tell whether values may be looked at.
+
+    On a GPU a look waits for everything before it, which training cannot afford; and a graph that
+    is being compiled has no values yet.
+
+    Args:
+        tensor: what would be looked at.
+
+    Returns:
+        Whether to look.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return tensor.device.type == "cpu" or not torch.is_grad_enabled()
+
+
 def check_attention_mask(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
     """Bring a caller's padding mask into this package's form, or say what is wrong with it.
 
@@ -102,6 +119,8 @@ def check_attention_mask(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
             f"{tuple(input_ids.shape)}: they must be the same"
         )
     mask = attention_mask.bool()
+    if not may_look(mask):
+        return mask
     if attention_mask.dtype != torch.bool and not torch.equal(
         mask.to(attention_mask.dtype), attention_mask
     ):

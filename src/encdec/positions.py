@@ -81,9 +81,8 @@ def sinusoidal_table(
     if layout == "halves":
         return torch.cat([angles.sin(), angles.cos()], dim=1).float()  # (length, d_model)
     if layout == "interleaved":
-        return (
-            torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).float()
-        )  # (length, d_model)
+        pairs = torch.stack([angles.sin(), angles.cos()], dim=2)  # (length, d_model / 2, 2)
+        return pairs.flatten(1).float()  # (length, d_model)
     raise ValueError(f'layout={layout!r} must be "halves" or "interleaved"')
 
 
@@ -99,9 +98,8 @@ class SinusoidalPositions(nn.Module):
         super().__init__()
         self.d_model = d_model
         self.layout = layout
-        self.like = nn.Buffer(
-            torch.empty(0), persistent=False
-        )  # knows the model's device and dtype
+        # holds nothing, but knows the model's type wherever the model goes
+        self.like = nn.Buffer(torch.empty(0), persistent=False)
         self._table: Tensor | None = None  # grows with the longest input seen
 
     def forward(self, positions: Tensor, longest: int) -> Tensor:
@@ -196,9 +194,8 @@ class RelativePositionBias(nn.Module):
         Returns:
             Bias, (1, heads, target, source) or (batch, heads, target, source).
         """
-        distance = (
-            key_positions[..., None, :] - query_positions[..., :, None]
-        )  # (..., target, source)
+        keys, queries = key_positions[..., None, :], query_positions[..., :, None]
+        distance = keys - queries  # (..., target, source)
         bucket = relative_position_bucket(
             distance,
             bidirectional=self.bidirectional,

@@ -198,10 +198,8 @@ class Encoder(Stack):
         positions = torch.arange(source, device=hidden_states.device)
         hidden_states, angles = self.embed(hidden_states, positions, source)
         if isinstance(self.positions, RelativePositionBias):
-            mask = add_mask(
-                self.positions(positions, positions), mask
-            )  # (batch or 1, heads, source, source)
-            mask = mask.to(hidden_states.dtype)
+            bias = self.positions(positions, positions)  # (1, heads, source, source)
+            mask = add_mask(bias, mask).to(hidden_states.dtype)
         attentions = record.encoder_attentions if record and record.attentions else None
         for layer in self.layers:
             if record and record.states:
@@ -262,18 +260,14 @@ class Decoder(Stack):
             positions = torch.arange(start, written, device=hidden_states.device)
         hidden_states, angles = self.embed(hidden_states, positions, written)
         # one new token sees everything; several need the triangle, which the kernel knows itself
-        if (
-            mask is None
-            and target > 1
-            and (start or isinstance(self.positions, RelativePositionBias))
-        ):
+        relative = isinstance(self.positions, RelativePositionBias)
+        if mask is None and target > 1 and (start or relative):
             mask = causal_mask(target, written, hidden_states.device)  # (target, written)
         if isinstance(self.positions, RelativePositionBias):
             if position_bias is None:
+                # distances are what they are, wherever padding has moved the first token to
                 keys = torch.arange(written, device=hidden_states.device)
-                position_bias = self.positions(
-                    positions, keys
-                )  # (batch or 1, heads, target, written)
+                position_bias = self.positions(keys[start:], keys)  # (1, heads, target, written)
             mask = add_mask(position_bias, mask).to(hidden_states.dtype)
         attentions = record.decoder_attentions if record and record.attentions else None
         cross_attentions = record.cross_attentions if record and record.attentions else None

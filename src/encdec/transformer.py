@@ -23,6 +23,7 @@ from encdec.masks import (
     check_attention_mask,
     for_attention,
     left_padding,
+    may_look,
     prefix_lm_mask,
 )
 from encdec.positions import LearnedPositions, RelativePositionBias
@@ -120,9 +121,7 @@ class LanguageModel(nn.Module):
             FileNotFoundError: if the folder or repository has no safetensors file.
             ConnectionError: if the Hub cannot be reached and the files are not at hand.
         """
-        from encdec import (
-            checkpoints,
-        )  # checkpoints know the models; only here a model asks for them
+        from encdec import checkpoints  # they know the models; only here a model asks for them
 
         return checkpoints.load(cls, path_or_hub_id, dtype=dtype, revision=revision)
 
@@ -191,7 +190,7 @@ def check_ids(ids: Tensor, vocab_size: int, name: str) -> None:
         raise ValueError(
             f"{name} has shape {tuple(ids.shape)}: it must hold at least one row with one token"
         )
-    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and ids.device.type != "cpu"):
+    if not may_look(ids):
         return
     low, high = (int(value) for value in ids.aminmax())
     if low < 0 or high >= vocab_size:
@@ -344,6 +343,11 @@ class EncoderDecoder(LanguageModel):
                     "encoder_hidden_states is None and cache is None: one of them must be given"
                 )
             check_ids(decoder_input_ids, self.config.target_vocab_size, "decoder_input_ids")
+            if len(decoder_input_ids) != len(encoder_hidden_states):
+                raise ValueError(
+                    f"decoder_input_ids has {len(decoder_input_ids)} rows, but the source has "
+                    f"{len(encoder_hidden_states)}: they must be the same"
+                )
             return self.decoder(
                 self.embed(table, decoder_input_ids),
                 memory=self.project(encoder_hidden_states),
@@ -534,9 +538,8 @@ class DecoderOnly(LanguageModel):
             attention_mask = check_attention_mask(attention_mask, input_ids)
             positions = token_positions(attention_mask)  # (batch, target)
             if (padded := for_attention(attention_mask)) is not None:
-                mask = padded & causal_mask(
-                    input_ids.shape[1], device=input_ids.device
-                )  # (batch, 1, target, target)
+                triangle = causal_mask(input_ids.shape[1], device=input_ids.device)
+                mask = padded & triangle  # (batch, 1, target, target)
         embedded = self.embed(self.tokens, input_ids)
         hidden_states = self.decoder(embedded, mask, positions=positions, record=record)
         logits = self.logits(hidden_states)
@@ -591,9 +594,8 @@ class DecoderOnly(LanguageModel):
             real = written >= cache.left_padding[:, None]  # (rows, written)
             triangle = causal_mask(tokens.shape[1], len(written), tokens.device)  # (new, written)
             mask = real[:, None, None, :] & triangle  # (rows, 1, new, written)
-            positions = (written[cache.length :] - cache.left_padding[:, None]).clamp(
-                min=0
-            )  # (rows, new)
+            positions = written[cache.length :] - cache.left_padding[:, None]  # (rows, new)
+            positions = positions.clamp(min=0)  # padding needs some position, and is never seen
         embedded = self.embed(self.tokens, tokens)
         hidden_states = self.decoder(
             embedded, mask, positions=positions, cache=cache, record=record
