@@ -17,6 +17,7 @@ from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 from encdec.baselines import TranslationMemory, copy_source
 from encdec.card import model_card
 from encdec.data.collate import Example
+from encdec.data.joining import Joiner
 from encdec.data.parallel import (
     Pair,
     Splits,
@@ -26,11 +27,18 @@ from encdec.data.parallel import (
     split_by_source,
 )
 from encdec.metrics import Score, bleu, chrf, paired_bootstrap
-from encdec.recipe import DataRecipe, ModelRecipe, Recipe, load_recipe
+from encdec.recipe import (
+    DataRecipe,
+    ModelRecipe,
+    OptimizationRecipe,
+    Recipe,
+    RefinementRecipe,
+    load_recipe,
+)
 from encdec.results import provenance, write_json
 from encdec.text import generate_text
 from encdec.tokenizer import BPEDropout, train_tokenizer
-from encdec.training import LOG, Report, Trainer
+from encdec.training import LOG, Epoch, Report, Trainer
 from encdec.zoo import load_folder
 
 SMOKE_PAIRS = 200  # of each split
@@ -79,10 +87,36 @@ class Experiment:
                 for source, target in pieces
             ]
 
+        return self._trainer(epoch, self.recipe.optimization, folder, report)
+
+    def refiner(
+        self, recipe: RefinementRecipe, folder: Path, report: Report = lambda line: None
+    ) -> Trainer:
+        """A trainer for the second run, on sentences of which some are joined."""
+        data, seed = self.recipe.data, self.recipe.seed
+        encoder = BPEDropout(self.tokenizer, self.recipe.tokenizer.dropout, seed=seed)
+        pairs = within(self.splits.train, self.recipe.model.max_length // 2)
+        joiner = Joiner(pairs, data.source, data.target, recipe.joined)
+
+        def epoch(number: int) -> list[Example]:
+            generator = random.Random(f"{seed} joined {number}")
+            return [
+                Example(*(encoder.encode(encoder.pieces(text), generator) for text in pair))
+                for pair in joiner.draw(generator)
+            ]
+
+        optimization = self.recipe.optimization.model_copy(
+            update=recipe.model_dump(exclude={"joined"})
+        )
+        return self._trainer(epoch, optimization, folder, report)
+
+    def _trainer(
+        self, epoch: Epoch, recipe: OptimizationRecipe, folder: Path, report: Report
+    ) -> Trainer:
         return Trainer(
             model=self.model,
             epoch=epoch,
-            recipe=self.recipe.optimization,
+            recipe=recipe,
             folder=folder,
             seed=self.recipe.seed,
             pad_token_id=self.model.config.pad_token_id,
@@ -135,7 +169,11 @@ def run(
     experiment = Experiment.from_recipe(recipe, limit=SMOKE_PAIRS if smoke else None)
     folder = runs / recipe.name
     trainer = experiment.trainer(folder, report)
-    position = trainer.run()
+    positions, logs = [trainer.run()], {"training.jsonl": folder / LOG}
+    if recipe.refinement:
+        refiner = experiment.refiner(recipe.refinement, folder / "refinement", report)
+        positions.append(refiner.run())
+        logs["refinement.jsonl"] = folder / "refinement" / LOG
     if not trainer.accelerator.is_main_process:
         return {}
     model_folder = folder / "model"
@@ -146,10 +184,10 @@ def run(
         "seed": recipe.seed,
         "parameters": sum(p.numel() for p in experiment.model.parameters()),
         "training": {
-            "steps": position.step,
-            "epochs": recipe.optimization.epochs,
-            "minutes": round(position.seconds / 60, 1),
-            "tokens": position.tokens,
+            "steps": sum(position.step for position in positions),
+            "epochs": sum(position.epoch for position in positions),
+            "minutes": round(sum(position.seconds for position in positions) / 60, 1),
+            "tokens": sum(position.tokens for position in positions),
             "precision": trainer.precision,
             "processes": trainer.accelerator.num_processes,
         },
@@ -160,7 +198,8 @@ def run(
     write_json(results / f"{recipe.name}.json", outcome)
     if recipe.publish:
         (model_folder / "README.md").write_text(model_card(recipe, outcome), encoding="utf8")
-        shutil.copy(folder / LOG, model_folder / "training.jsonl")
+        for name, log in logs.items():
+            shutil.copy(log, model_folder / name)
         write_json(model_folder / "scores.json", outcome)
         publish(model_folder, models / recipe.name)
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -69,6 +69,15 @@ class OptimizationRecipe(_Section):
     save_every: Positive = 500  # steps between two checkpoints
 
 
+class RefinementRecipe(_Section):
+    """A short second run, on sentences of which some are joined (see `encdec.data.joining`)."""
+
+    epochs: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    joined: Probability  # share of the sentences
+
+
 class EvaluationRecipe(_Section):
     """How the result is scored."""
 
@@ -89,6 +98,7 @@ class Recipe(_Section):
     tokenizer: TokenizerRecipe
     model: ModelRecipe
     optimization: OptimizationRecipe
+    refinement: RefinementRecipe | None = None
     evaluation: EvaluationRecipe = EvaluationRecipe()
     publish: bool = False  # write models/<name>/, or only results/<name>.json
 
@@ -110,6 +120,8 @@ class Recipe(_Section):
                 "optimization": self.optimization.model_copy(
                     update={"epochs": 2, "warmup_steps": 5, "save_every": 10}
                 ),
+                "refinement": self.refinement
+                and self.refinement.model_copy(update={"epochs": 1, "warmup_steps": 5}),
                 "evaluation": self.evaluation.model_copy(
                     update={"num_beams": 2, "max_new_tokens": 20}
                 ),
@@ -162,6 +174,6 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in location:
         annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        section = annotation
+        kinds = [annotation, *get_args(annotation)]  # an optional section is a union with None
+        section = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
     return list(section.model_fields)
