@@ -23,6 +23,7 @@ from encdec.data.parallel import (
     Splits,
     group_references,
     load_multi30k,
+    load_phrasebook,
     load_tatoeba,
     split_by_source,
 )
@@ -170,7 +171,9 @@ def run(
     folder = runs / recipe.name
     trainer = experiment.trainer(folder, report)
     positions, logs = [trainer.run()], {"training.jsonl": folder / LOG}
+    first_folder = folder / "first"
     if recipe.refinement:
+        experiment.save(first_folder)
         refiner = experiment.refiner(recipe.refinement, folder / "refinement", report)
         positions.append(refiner.run())
         logs["refinement.jsonl"] = folder / "refinement" / LOG
@@ -192,6 +195,11 @@ def run(
             "processes": trainer.accelerator.num_processes,
         },
         **evaluate_splits(model_folder, recipe, experiment.splits, on_batch),
+        "phrasebook": {
+            run: phrasebook_scores(run_folder, recipe)
+            for run, run_folder in (("first run", first_folder), ("last run", model_folder))
+            if run_folder.exists()
+        },
         "splits": experiment.splits.summary(),
         "provenance": provenance(command),
     }
@@ -280,6 +288,28 @@ def evaluate_splits(
             for words, chosen in _by_length(sources).items()
         },
         "prompts": dict(zip(settings.prompts, translate(list(settings.prompts)), strict=True)),
+    }
+
+
+def phrasebook_scores(folder: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The saved model's chrF on the phrasebook, long sentences apart from the others."""
+    model, tokenizer = load_folder(folder)
+    settings = recipe.evaluation
+    phrasebook = load_phrasebook()
+    answers = generate_text(
+        model,
+        tokenizer,
+        list(phrasebook),
+        num_beams=settings.num_beams,
+        max_new_tokens=settings.max_new_tokens,
+    )
+    groups: dict[str, list[tuple[str, list[str]]]] = {}
+    for answer, (english, references) in zip(answers, phrasebook.items(), strict=True):
+        name = "10 words and more" if len(english.split()) > 9 else "at most 9 words"
+        groups.setdefault(name, []).append((answer, references))
+    return {
+        name: chrf([a for a, _ in group], [r for _, r in group]).as_dict()
+        for name, group in groups.items()
     }
 
 
