@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encdec.baselines import TranslationMemory, copy_source
-from encdec.data.parallel import Pair
 from encdec.metrics import Score, bleu, chrf, paired_bootstrap
 
 REFERENCES = [
@@ -88,13 +86,3 @@ def test_a_score_reads_and_stores_well():
     assert str(score) == "BLEU 45.7 (95% interval 44.1–47.2)"
     stored = score.as_dict()
     assert stored == {"name": "BLEU", "value": 45.68, "low": 44.1, "high": 47.2, "items": 100}
-
-
-def test_the_translation_memory_finds_the_nearest_sentence():
-    memory = TranslationMemory(
-        [Pair("The dog sleeps.", "Le chien dort."), Pair("The sea is cold.", "La mer est froide.")]
-    )
-    assert memory("Is the sea warm?") == "La mer est froide."
-    assert memory("the DOG sleeps") == "Le chien dort."
-    assert memory("Zebra") == ""
-    assert copy_source(["Zebra"]) == ["Zebra"]

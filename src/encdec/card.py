@@ -8,12 +8,13 @@ from encdec.recipe import Recipe
 
 _LICENCES = {
     "tatoeba": (
-        "Tatoeba (tatoeba.org, by way of manythings.org/anki), CC BY 2.0 FR",
-        "sentences of at most nine words; longer or formal text is far from what it learnt from",
+        "Tatoeba (tatoeba.org, by way of manythings.org/anki), CC BY 2.0 FR. No English sentence\n"
+        "of the test split is in training, in any case or punctuation",
+        "sentences of at most nine words, some of them joined; longer or formal text is far off",
     ),
     "multi30k": (
         "Multi30k (Elliott et al. 2016, 2017), for research",
-        "captions of photographs; other text is far from what it learnt from",
+        "captions of photographs; other text is far from that",
     ),
 }
 
@@ -52,9 +53,10 @@ for the book *Encoder–Decoder LLMs for Instruction Tasks*; half-precision safe
 
 ## Data
 
-{data}. {outcome["splits"]["train"]["pairs"]:,} training pairs; the test split holds
-{test["sentences"]:,} English sentences with {test["references"]:,} reference translations, none of
-which occurs in training in any case or punctuation.
+{data}.
+
+{outcome["splits"]["train"]["pairs"]:,} training pairs; the test split holds
+{test["sentences"]:,} English sentences with {test["references"]:,} reference translations.
 
 ## Training
 
@@ -64,8 +66,8 @@ seed {outcome["seed"]}. The recipe and the log are beside this file.
 
 ## Scores
 
-Brackets hold 95% bootstrap intervals; {test["sentences"]:,} sentences, several references each
-where Tatoeba has them. sacreBLEU `{next(iter(outcome["scores"].values()))[0]["signature"]}`.
+Brackets hold 95% bootstrap intervals; {test["sentences"]:,} sentences, all their references.
+sacreBLEU `{next(iter(outcome["scores"].values()))[0]["signature"]}`.
 
 | system | BLEU | chrF |
 |---|---|---|
@@ -77,8 +79,9 @@ where Tatoeba has them. sacreBLEU `{next(iter(outcome["scores"].values()))[0]["s
 
 ## Limits
 
-Trained on {limits}. It does not know when it does not know: names and rare words come out as
-fluent guesses.
+Trained on {limits}.
+
+It does not know when it does not know: names and rare words come out as fluent guesses.
 """
 
 
