@@ -29,7 +29,7 @@ def one_sentence() -> Iterator[None]:
     """Turn an error that the reader can mend into one line and a non-zero exit status."""
     try:
         yield
-    except (EncdecError, ValueError) as error:
+    except (EncdecError, ValueError, FileNotFoundError, ConnectionError) as error:
         errors.print(
             f"[red]error:[/red] {' '.join(str(error).split())}", markup=True, soft_wrap=True
         )
@@ -61,8 +61,10 @@ def train(
 ) -> None:
     """Train, score and save the model of a RECIPE; run it again to continue after a kill."""
     from encdec import experiment
+    from encdec.environment import quieten
     from encdec.training import keep_freed_memory
 
+    quieten()
     keep_freed_memory()
     with one_sentence(), progress_bar() as update:
 

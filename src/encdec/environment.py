@@ -85,7 +85,7 @@ def setup(seed: int = 0) -> torch.device:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that a chapter calls draw from the global state
     torch.manual_seed(seed)
-    _quieten()
+    quieten()
     _style_figures()
     print(_versions_line(_device))
     if _device.type == "cpu" and "google.colab" in sys.modules:
@@ -112,8 +112,8 @@ def _pick_device() -> torch.device:
     return chosen
 
 
-def _quieten() -> None:
-    """No progress bars and no advice in a chapter's outputs: they differ from run to run."""
+def quieten() -> None:
+    """No progress bars and no advice from libraries: they differ from run to run."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import huggingface_hub.utils
     import transformers
