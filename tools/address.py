@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SETUP = """\
 import sys
 
-if "google.colab" in sys.modules:  # a fresh runtime: add the helpers, leave torch as it is
+if "google.colab" in sys.modules:  # add the helpers, leave torch as it is
     %pip install -q --no-deps "git+{address}"
     %pip install -q pooch rouge-score sacrebleu
 
