@@ -46,7 +46,8 @@ check: $(READY)
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
 
-lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" -q -o requirements.txt

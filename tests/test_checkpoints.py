@@ -407,3 +407,38 @@ def test_only_what_is_needed_comes_from_the_hub(monkeypatch, copy_of, parts):
     names = {each[1] for each in asked}
     assert {"config.json", "generation_config.json", "model.safetensors"} <= names
     assert all(Path(name).suffix in (".json", ".safetensors") for name in names)
+
+
+@pytest.mark.parametrize("status", ["open", "closed"])
+def test_converted_weights_are_found_where_the_main_branch_has_pickles(
+    monkeypatch, copy_of, status
+):
+    path = copy_of("marian")
+
+    def fetch(hub_id, name, revision=None):
+        if name == "model.safetensors" and revision != "refs/pr/4":
+            raise EntryNotFoundError("no")
+        if not (path / name).is_file():
+            raise EntryNotFoundError("no")
+        if name == "config.json" and revision is None:
+            (main := path / "main").mkdir(exist_ok=True)
+            (main / name).write_text((path / name).read_text())
+            return str(main / name)
+        return str(path / name)
+
+    class Request:
+        git_reference = "refs/pr/4"
+
+    def discussions(self, hub_id, author, discussion_type):
+        assert (author, discussion_type) == ("SFconvertbot", "pull_request")
+        Request.status = status
+        return iter([Request()])
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", discussions)
+    if status == "open":
+        model = EncoderDecoder.from_pretrained("some/model")
+        assert torch.equal(logits(model, "marian"), logits(ours("marian"), "marian"))
+    else:
+        with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+            EncoderDecoder.from_pretrained("some/model")

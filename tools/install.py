@@ -40,9 +40,11 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         """Run pip quietly; if it fails, show its reason and stop."""
-        options = ["--disable-pip-version-check", "--no-input", "-qq"]
+        options = ["--disable-pip-version-check", "--no-input", "-q"]
         command = [str(self.python), "-m", "pip", *arguments, *options]
-        if subprocess.run(command, cwd=ROOT).returncode:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            print(done.stdout + done.stderr, file=sys.stderr)
             sys.exit("The installation failed (pip's reason is above); run the command again.")
 
 

@@ -171,10 +171,14 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         if config is None:
             raise FileNotFoundError(f"{hub_id} on the Hub holds no config.json: it is not a model")
         fetch("generation_config.json")
-        if fetch(WEIGHTS) is None and (index := fetch(INDEX)) is not None:
-            parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            for part in sorted(set(parts)):
-                fetch(part)
+        if fetch(WEIGHTS) is None:
+            index = fetch(INDEX)
+            if index is not None:
+                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                for part in sorted(set(parts)):
+                    fetch(part)
+            elif revision is None and (converted := conversion(hub_id)):
+                return download(hub_id, converted)
     except HFValidationError as error:
         raise FileNotFoundError(
             f"{hub_id} is neither a folder here nor a name on the Hub"
@@ -190,6 +194,27 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     except OSError as error:
         raise _unreachable(hub_id) from error
     return config.parent
+
+
+def conversion(hub_id: str) -> str | None:
+    """Find the pull request in which the Hub's converter offers a repository's safetensors.
+
+    Older repositories hold pickled weights on their main branch. The Hub's own bot has converted
+    many of them and waits for the owner to accept.
+
+    Args:
+        hub_id: name on the Hub.
+
+    Returns:
+        The revision to read, for example "refs/pr/4", or None.
+    """
+    from huggingface_hub import HfApi
+
+    requests = HfApi().get_repo_discussions(
+        hub_id, author="SFconvertbot", discussion_type="pull_request"
+    )
+    revisions = [each.git_reference for each in requests if each.status in ("open", "merged")]
+    return revisions[0] if revisions else None
 
 
 def _unreachable(hub_id: str) -> ConnectionError:
