@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,22 @@ def test_the_smoke_run_takes_the_whole_path(recipe, tmp_path, monkeypatch, corpo
     assert not (tmp_path / "models").exists()
     again = run("train", recipe, "--smoke")  # the run is finished: nothing is trained again
     assert again.exit_code == 0, again.output
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_whole_path(tmp_path, corpora):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+        "-m", "encdec", "train", str(ROOT / "recipes/marian-en-fr.yaml"), "--smoke",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ENCDEC_DATA": str(corpora.resolve())}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    name = "marian-en-fr-smoke"
+    outcome = json.loads((tmp_path / "runs" / name / f"{name}.json").read_text(encoding="utf8"))
+    assert outcome["training"]["processes"] == 2
 
 
 def test_doctor_reports_and_is_content_here():

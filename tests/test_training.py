@@ -121,13 +121,13 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_training as t\n"
-        "t.trainer(sys.argv[1], t.model(dropout=0.0), epochs=12).run()\n"
+        "trainer = t.trainer(sys.argv[1], t.model(dropout=0.0), epochs=12)\n"
+        "assert trainer.accelerator.num_processes == 2\n"
+        "trainer.run()\n"
     )
     trainer(tmp_path / "one", model(dropout=0.0), epochs=12).run()
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2",
-        "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
-        "--num_cpu_threads_per_process=1", "--main_process_port=0",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         str(script), str(tmp_path / "two"),
     ]  # fmt: skip
     result = subprocess.run(

@@ -173,7 +173,8 @@ def run(
     positions, logs = [trainer.run()], {"training.jsonl": folder / LOG}
     first_folder = folder / "first"
     if recipe.refinement:
-        experiment.save(first_folder)
+        if trainer.accelerator.is_main_process:
+            experiment.save(first_folder)
         refiner = experiment.refiner(recipe.refinement, folder / "refinement", report)
         positions.append(refiner.run())
         logs["refinement.jsonl"] = folder / "refinement" / LOG

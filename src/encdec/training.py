@@ -88,8 +88,11 @@ class Trainer:
 
     def __post_init__(self) -> None:
         precision = choose_precision(self.recipe.precision)
+        # Without a GPU, Accelerate joins several processes only if it is told to use the CPU.
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self.accelerator = Accelerator(
-            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no")
+            cpu=several and not torch.cuda.is_available(),
+            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
         )
         self.precision = precision
         self.optimizer: Any = torch.optim.AdamW(
