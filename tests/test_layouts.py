@@ -20,7 +20,7 @@ def test_a_configuration_survives_being_written_and_read(family):
     config = ours(family).config
     again = read_config(*write_config(config))
     for name in ("d_model", "d_ff", "num_heads", "num_layers", "norm", "positions", "activation"):
-        assert getattr(again, name, None) == getattr(config, name, None), name
+        assert getattr(again, name) == getattr(config, name), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,4 +1,3 @@
-import dataclasses
 import gzip
 import hashlib
 
@@ -152,4 +151,3 @@ def test_the_real_files_have_the_pinned_digests(corpora):
     for name, sha256 in parallel._MULTI30K_DIGESTS.items():
         path = corpora / "multi30k" / name
         assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    assert dataclasses.is_dataclass(RemoteFile)
