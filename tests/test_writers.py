@@ -1,9 +1,11 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from encdec.decoding import greedy_search
 from encdec.options import DEFAULT_MAX_NEW_TOKENS
-from encdec.writers import Beams
+from encdec.writers import Beams, Continuations, group_size, top
 from tiny import batch, ours
 
 
@@ -12,21 +14,49 @@ def beams():
     """Two inputs with three hypotheses each; the second token tells them apart."""
     ids = torch.tensor([[[0, 1], [0, 2], [0, 3]], [[0, 4], [0, 5], [0, 6]]])
     scores = torch.tensor([[-1.0, -3.0, -2.0], [-6.0, -5.0, -4.0]])
-    return Beams(ids, scores, scores < -4.5, ids[:, :, 1:])
+    return Beams(ids, scores, scores < -4.5, ids[:, :, 1] * 10, ids[:, :, 1:])
 
 
-def test_beams_are_picked_with_all_that_belongs_to_them(beams):
-    picked = beams.pick(torch.tensor([[2, 0], [1, 1]]))
-    assert picked.ids[:, :, 1].tolist() == [[3, 1], [5, 5]]
-    assert picked.scores.tolist() == [[-2.0, -1.0], [-5.0, -5.0]]
-    assert picked.done.tolist() == [[False, False], [True, True]]
-    assert picked.origins[:, :, 0].tolist() == [[3, 1], [5, 5]]
+def test_the_best_beams_come_first_with_all_that_belongs_to_them(beams):
+    best = beams.best(2)
+    assert best.ids[:, :, 1].tolist() == [[1, 3], [6, 5]]
+    assert best.scores.tolist() == [[-1.0, -2.0], [-4.0, -5.0]]
+    assert best.done.tolist() == [[False, False], [False, True]]
+    assert best.steps.tolist() == [[10, 30], [60, 50]]
+    assert best.origins[:, :, 0].tolist() == [[1, 3], [6, 5]]
 
 
-def test_the_best_beams_come_first_by_the_scores_given(beams):
-    best = beams.best(-beams.scores, 2)
-    assert best.ids[:, :, 1].tolist() == [[2, 3], [4, 5]]
-    assert best.scores.tolist() == [[3.0, 2.0], [6.0, 5.0]]
+def test_those_that_have_ended_do_not_go_on():
+    scores = torch.tensor([[-1.0, -2.0, -3.0, -4.0]])
+    done = torch.tensor([[True, False, False, True]])
+    parents, tokens = torch.tensor([[0, 1, 1, 0]]), torch.tensor([[7, 8, 9, 7]])
+    alive = Continuations(parents, tokens, scores, done).alive(2, some_ended=True)
+    assert alive.tokens.tolist() == [[8, 9]]
+    assert alive.parents.tolist() == [[1, 1]]
+    assert alive.scores.tolist() == [[-2.0, -3.0]]
+    everyone = Continuations(parents, tokens, scores, done & False)
+    assert everyone.alive(2, some_ended=False).tokens.tolist() == [[7, 8]]
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9000), st.integers(0, 2**31))
+def test_properties_the_best_are_the_same_however_they_are_found(batch, number, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(batch, width, generator=generator)
+    number = min(number, width)
+    wanted, places = scores.topk(number)
+    best, index = top(scores, number)
+    assert torch.equal(best, wanted)
+    assert torch.equal(index, places)
+
+
+def test_the_best_of_long_rows_are_found_in_groups_and_the_first_of_equals_wins():
+    scores = torch.zeros(1, 4 * 32128)
+    scores[0, [9, 128511, 70000, 70001]] = torch.tensor([1.0, 4.0, 3.0, 2.0])
+    assert group_size(scores.shape[1]) == 256
+    assert top(scores, 3)[1].tolist() == [[128511, 70000, 70001]]
+    scores[0, [500, 900, 100000]] = 7.0
+    assert top(scores, 1)[1].tolist() == [[500]]
+    assert scores.argmax().item() == 500
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7])

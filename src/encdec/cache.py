@@ -5,10 +5,14 @@ sentences being read, `heads` attention heads, `capacity` positions allocated, `
 filled, `source` positions of the encoder, `d_kv` width of one head.
 """
 
-from typing import Protocol
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from encdec.positions import RelativePositionBias
 
 
 class LayerCache(Protocol):
@@ -43,6 +47,7 @@ class KVCache:
         self.max_length = max_length
         self.left_padding = left_padding
         self.length = 0
+        self.packed: Any = None  # takes steps of one token faster (`encdec.packed.PackedDecoder`)
         self._store: Tensor | None = None
         self._writers = torch.empty(0, 0, dtype=torch.long)  # (rows, length at the last reorder)
 
@@ -68,6 +73,28 @@ class KVCache:
         values[:, :, self.length : end] = value
         return keys[:, :, :end], values[:, :, :end]
 
+    def open(self) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+        """Get the places of one new position for all layers at once; `advance` closes the step.
+
+        This is `update` for a packed step (`encdec.packed`), which has no time for views.
+
+        Returns:
+            For each layer where its new keys and values go, (2, rows, heads, d_kv); its keys, the
+            new one included, (rows * heads, d_kv, length + 1); and its values,
+            (rows * heads, length + 1, d_kv): views, not copies.
+
+        Raises:
+            ValueError: if nothing is written yet, so that no shape is known.
+        """
+        store = self._store
+        if store is None:
+            raise ValueError("the cache is empty: the first tokens have to come by `update`")
+        if self.length == store.shape[4]:
+            store = self._grow(self.length + 1, store[0, 0])
+        slots = store.select(4, self.length).unbind(1)
+        written = store.flatten(2, 3).narrow(3, 0, self.length + 1)
+        return slots, written[0].transpose(2, 3).unbind(0), written[1].unbind(0)
+
     def advance(self, new: int) -> None:
         """Count the positions that every layer has written.
 
@@ -88,6 +115,8 @@ class KVCache:
         if store is None:
             return
         rows = torch.arange(store.shape[2], device=store.device)
+        if torch.equal(beam_index, rows):
+            return
         since = rows[:, None].expand(-1, self.length - self._writers.shape[1])
         before = torch.cat([self._writers.to(rows.device), since], dim=1)  # (rows, length)
         self._writers = before[beam_index]  # (new rows, length)
@@ -142,6 +171,7 @@ class EncoderDecoderCache:
         position_bias: T5's bias of the last position of the longest output towards all positions,
             (1, heads, 1, capacity), or None for models without. It depends on the distance alone,
             so its last n entries are the bias of position n - 1.
+        packed: takes steps of one token faster (`encdec.packed.PackedDecoder`), or None.
     """
 
     def __init__(
@@ -150,12 +180,17 @@ class EncoderDecoderCache:
         cross_attention: list[tuple[Tensor, Tensor]],
         cross_mask: Tensor | None = None,
         position_bias: Tensor | None = None,
+        *,
+        packed: Any = None,
     ) -> None:
         self.self_attention = self_attention
         self.cross_attention = cross_attention
         self.cross_mask = cross_mask
         self.position_bias = position_bias
+        self.packed = packed
         self.beams = 1  # rows for each sentence
+        self._source: list[tuple[Tensor, Tensor, Tensor | None]] = []  # see `folded_source`
+        self._bias: Tensor | None = None  # see `folded_bias`
 
     @property
     def length(self) -> int:
@@ -176,11 +211,54 @@ class EncoderDecoderCache:
         sentences = moved_sentences(beam_index, self.beams, batch)
         self.self_attention.reorder(beam_index)
         if sentences is not None:
+            self._source = []
             self.cross_attention = [
                 (key[sentences], value[sentences]) for key, value in self.cross_attention
             ]
             if self.cross_mask is not None:
                 self.cross_mask = self.cross_mask[sentences]
+
+    def folded_source(self, heads: int) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Get what cross-attention reads, laid out for a packed step (`encdec.packed`).
+
+        Args:
+            heads: attention heads of the decoder.
+
+        Returns:
+            For each layer keys, (sentences * heads, d_kv, source), values,
+            (sentences * heads, source, d_kv), and a mask to be added to the scores,
+            (sentences * heads, 1, source), or None.
+        """
+        if not self._source:
+            mask = None
+            if self.cross_mask is not None:
+                hidden = ~self.cross_mask[:, 0]  # (sentences, 1, source)
+                mask = torch.zeros_like(hidden, dtype=torch.float32)
+                mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(heads, dim=0)
+            self._source = [
+                (key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1), mask)
+                for key, value in self.cross_attention
+            ]
+        return self._source
+
+    def folded_bias(self, rows: int, positions: RelativePositionBias) -> Tensor:
+        """Get the position bias of the next token for all rows and heads.
+
+        Args:
+            rows: number of rows.
+            positions: makes the bias where the output gets longer than was foreseen.
+
+        Returns:
+            (rows * heads, 1, length + 1).
+        """
+        bias, written = self.position_bias, self.length + 1
+        if bias is None or bias.shape[3] < written:
+            keys = torch.arange(2 * written, device=positions.weight.device)
+            self.position_bias = bias = positions(keys[-1:], keys)  # (1, heads, 1, capacity)
+            self._bias = None
+        if self._bias is None or len(self._bias) != rows * bias.shape[1]:
+            self._bias = bias.detach()[0].repeat(rows, 1, 1)  # (rows * heads, 1, capacity)
+        return self._bias.narrow(2, bias.shape[3] - written, written)
 
     def repeat(self, times: int) -> None:
         """Give every sentence its beams; the encoder's part is shared, not copied.
@@ -207,6 +285,8 @@ def moved_sentences(beam_index: Tensor, beams: int, batch: int) -> Tensor | None
     Raises:
         ValueError: if the beams of one sentence came from several.
     """
+    if batch == 1 and len(beam_index) == beams:
+        return None  # whatever moves, moves within the one sentence
     sentences = beam_index // beams  # (new rows,)
     first = sentences[::beams]  # (new batch,)
     if beams > 1 and not torch.equal(sentences, first.repeat_interleave(beams)):

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from encdec.options import DEFAULT_MAX_NEW_TOKENS, GenerationOptions
 from encdec.writers import (
-    IMPOSSIBLE,
     BeamStep,
     BeamWriter,
     Candidate,
@@ -25,6 +24,7 @@ from encdec.writers import (
     GenerationAttentions,
     GenerationOutput,
     RowWriter,
+    top,
 )
 
 __all__ = [
@@ -105,7 +105,7 @@ def greedy_search(
         writer = RowWriter(model, input_ids, attention_mask, decoder_input_ids, options)
         while not writer.done:
             scores = writer.score_next()  # (rows, vocab)
-            writer.append(scores.argmax(dim=-1))
+            writer.append(top(scores, 1)[1][:, 0])
         return writer.finish()
 
 
@@ -183,19 +183,20 @@ def beam_search(
         writer = BeamWriter(model, input_ids, attention_mask, decoder_input_ids, options)
         running, finished = writer.fresh_beams()
         improvable = torch.ones_like(running.done[:, :1])  # (batch, 1)
+        some_finished = False
         while not writer.done:
             scores = writer.score_next()  # (rows, vocab), log-probabilities
-            scores = scores.unflatten(0, running.scores.shape) + running.scores[:, :, None]
             candidates = writer.extend(running, scores)  # (batch, twice as many as beams)
-
-            alive = candidates.scores + candidates.done * IMPOSSIBLE
-            running = candidates.best(alive, writer.beams)  # (batch, beams)
-            finished = writer.crown(finished, candidates, improvable)  # (batch, beams)
-
-            writer.follow(candidates, running)
-            improvable = improvable & writer.can_improve(running, finished)  # (batch, 1)
-            full = writer.options.early_stopping is True and bool(finished.done.all())
-            writer.done = full or bool(candidates.done.all()) or not bool(improvable.any())
+            some_ended = bool(candidates.done.any())
+            kept = candidates.alive(writer.beams, some_ended)  # (batch, beams)
+            if some_ended:
+                finished = writer.crown(finished, running, candidates, improvable)
+                some_finished = True
+            running = writer.follow(running, candidates, kept)  # (batch, beams)
+            if some_finished:  # until then, every beam may still become the best
+                improvable = improvable & writer.can_improve(running, finished)  # (batch, 1)
+                full = writer.options.early_stopping is True and bool(finished.done.all())
+                writer.done = full or bool(candidates.done.all()) or not bool(improvable.any())
         return writer.finish(finished)
 
 
@@ -234,7 +235,7 @@ def stream(
         writer = RowWriter(model, input_ids, attention_mask, decoder_input_ids, options)
         while not writer.done:
             scores = writer.score_next()  # (rows, vocab)
-            tokens = draw(scores, asked.generator) if asked.do_sample else scores.argmax(dim=-1)
+            tokens = draw(scores, asked.generator) if asked.do_sample else top(scores, 1)[1][:, 0]
             yield writer.append(tokens)
 
 

@@ -26,6 +26,7 @@ from encdec.masks import (
     may_look,
     prefix_lm_mask,
 )
+from encdec.packed import pack
 from encdec.positions import LearnedPositions, RelativePositionBias
 from encdec.stacks import Decoder, Encoder, ModelOutput, Record
 
@@ -166,6 +167,20 @@ class LanguageModel(nn.Module):
                 if isinstance(module, MultiHeadAttention):
                     queries = module.q.weight if module.cross else module.qkv.weight
                     queries[: module.num_heads * module.d_kv] *= module.d_kv**-0.5
+
+
+def short_way(tokens: Tensor, written: int, record: Record | None) -> bool:
+    """Tell whether a step can be taken by a packed decoder (`encdec.packed`).
+
+    Args:
+        tokens: what is new, (rows, new).
+        written: number of tokens in the cache.
+        record: notebook for attention weights, which the short way never forms.
+
+    Returns:
+        Whether there is one new token after others, nothing is recorded and no gradient is wanted.
+    """
+    return tokens.shape[1] == 1 and written > 0 and record is None and not torch.is_grad_enabled()
 
 
 def check_ids(ids: Tensor, vocab_size: int, name: str) -> None:
@@ -418,6 +433,7 @@ class EncoderDecoder(LanguageModel):
             self.project(encoder_hidden_states),
             self.cross_mask(attention_mask),
             bias,
+            packed=pack(self),
         )
 
     def shift_right(self, labels: Tensor) -> Tensor:
@@ -476,6 +492,8 @@ class EncoderDecoder(LanguageModel):
         Returns:
             Logits, (rows, vocab).
         """
+        if cache.packed is not None and short_way(tokens, cache.length, record):
+            return cache.packed.step(tokens, cache)
         hidden_states = self.decode(tokens, cache=cache, record=record)
         return self.logits(hidden_states[:, -1:])[:, 0]  # (rows, vocab)
 
@@ -575,7 +593,9 @@ class DecoderOnly(LanguageModel):
         padding = None
         if attention_mask is not None:
             padding = left_padding(check_attention_mask(attention_mask, input_ids))
-        return input_ids, KVCache(self.config.num_decoder_layers, max_length, padding)
+        cache = KVCache(self.config.num_decoder_layers, max_length, padding)
+        cache.packed = pack(self)
+        return input_ids, cache
 
     def step(self, tokens: Tensor, cache: KVCache, record: Record | None = None) -> Tensor:
         """Score the next token (part of the protocol of `encdec.decoding`).
@@ -588,6 +608,8 @@ class DecoderOnly(LanguageModel):
         Returns:
             Logits, (rows, vocab).
         """
+        if cache.packed is not None and short_way(tokens, cache.length, record):
+            return cache.packed.step(tokens, cache)
         mask = positions = None
         if cache.left_padding is not None:
             written = torch.arange(cache.length + tokens.shape[1], device=tokens.device)

@@ -5,6 +5,7 @@ looked at for each input, `rows` sequences being written (batch × beams), `sequ
 returned, `vocab` tokens that can be written, `steps` tokens written at most.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
@@ -205,6 +206,17 @@ class Writer:
             logits = logits.repeat_interleave(self.repeats, dim=0)  # (rows, vocab)
         return logits
 
+    def ends(self, tokens: Tensor) -> Tensor:
+        """Tell which tokens end a sequence.
+
+        Args:
+            tokens: any shape.
+
+        Returns:
+            Boolean, same shape.
+        """
+        return tokens == self.eos if len(self.eos) == 1 else torch.isin(tokens, self.eos)
+
     def normalise(self, logits: Tensor) -> Tensor:
         """Turn logits into log-probabilities.
 
@@ -296,6 +308,7 @@ class RowWriter(Writer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.ended = torch.zeros_like(self.ids[:, 0], dtype=torch.bool)  # (rows,)
+        self.some_ended = False
         self.totals = torch.zeros(len(self.ids), device=self.ids.device)  # (rows,)
         self.counts = torch.zeros_like(self.ids[:, 0])  # (rows,)
         self.log_probs = self.totals[:, None]  # of the next token, (rows, vocab)
@@ -323,14 +336,17 @@ class RowWriter(Writer):
         if self.options.output_attentions:
             rows = torch.arange(len(tokens), device=tokens.device)
             self.origins.append(rows.masked_fill(self.ended, -1))
-        tokens = tokens.masked_fill(self.ended, self.options.pad_token_id or 0)
+        if self.some_ended:
+            tokens = tokens.masked_fill(self.ended, self.options.pad_token_id or 0)
         new = self.log_probs.gather(1, tokens[:, None])[:, 0]  # (rows,)
-        self.totals += new.masked_fill(self.ended, 0.0)
+        self.totals += new.masked_fill(self.ended, 0.0) if self.some_ended else new
         self.counts += ~self.ended
         self.ids[:, self.length] = tokens
         self.length += 1
-        self.ended = self.ended | torch.isin(tokens, self.eos)
-        self.done = self.length == self.max_length or bool(self.ended.all())
+        ends = self.ends(tokens)  # (rows,)
+        if bool(ends.any()):
+            self.ended, self.some_ended = self.ended | ends, True
+        self.done = self.length == self.max_length or (self.some_ended and bool(self.ended.all()))
         if self.options.on_tokens is not None:
             self.options.on_tokens(tokens)
         return tokens
@@ -354,42 +370,78 @@ class Beams:
         ids: tokens with the prompt, padded, (batch, number, max_length).
         scores: (batch, number).
         done: whether a hypothesis has ended, (batch, number).
-        origins: row that wrote each token, -1 where none has, (batch, number, steps).
+        steps: tokens written, (batch, number).
+        origins: row that wrote each token, -1 where none has, (batch, number, steps); without
+            steps where nobody will ask.
     """
 
     ids: Tensor
     scores: Tensor
     done: Tensor
+    steps: Tensor
     origins: Tensor
 
-    def pick(self, index: Tensor) -> "Beams":
-        """Choose hypotheses by number.
+    def best(self, number: int) -> "Beams":
+        """Choose those with the highest scores.
 
         Args:
-            index: (batch, new number).
-
-        Returns:
-            (batch, new number).
-        """
-        long = index[:, :, None]
-        return Beams(
-            self.ids.take_along_dim(long, dim=1),
-            self.scores.gather(1, index),
-            self.done.gather(1, index),
-            self.origins.take_along_dim(long, dim=1),
-        )
-
-    def best(self, scores: Tensor, number: int) -> "Beams":
-        """Choose the best, by scores that replace their own.
-
-        Args:
-            scores: (batch, number of now).
             number: how many.
 
         Returns:
             (batch, number), best first.
         """
-        return replace(self, scores=scores).pick(scores.topk(number).indices)
+        index = self.scores.topk(number).indices  # (batch, number)
+        parts = [getattr(self, part.name) for part in fields(self)]
+        return Beams(*(choose(part, index) for part in parts))
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """Running hypotheses, each with one token more; best first.
+
+    Args:
+        parents: numbers of the beams that they continue, (batch, number).
+        tokens: (batch, number).
+        scores: log-probabilities of the whole, (batch, number).
+        done: whether the token ends the hypothesis, (batch, number).
+    """
+
+    parents: Tensor
+    tokens: Tensor
+    scores: Tensor
+    done: Tensor
+
+    def alive(self, number: int, some_ended: bool) -> "Continuations":
+        """Choose the best that go on.
+
+        Args:
+            number: how many.
+            some_ended: whether any has ended; the answer is known if not.
+
+        Returns:
+            (batch, number), best first.
+        """
+        parts = [getattr(self, part.name) for part in fields(self)]
+        if not some_ended:
+            return Continuations(*(part[:, :number] for part in parts))
+        scores = self.scores + self.done * IMPOSSIBLE
+        best, index = scores.topk(number)  # 2 × (batch, number)
+        return replace(Continuations(*(choose(part, index) for part in parts)), scores=best)
+
+
+def choose(values: Tensor, index: Tensor) -> Tensor:
+    """Pick hypotheses by number.
+
+    Args:
+        values: (batch, number, ...).
+        index: (batch, new number).
+
+    Returns:
+        (batch, new number, ...).
+    """
+    if values.dim() == 2:
+        return values.gather(1, index)
+    return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 class BeamWriter(Writer):
@@ -399,7 +451,7 @@ class BeamWriter(Writer):
         super().__init__(*args)
         self.beams = self.repeats
         self.first_row = torch.arange(self.batch, device=self.ids.device)[:, None] * self.beams
-        self.tree: list[tuple[Beams, Beams]] = []
+        self.tree: list[tuple[Continuations, Continuations]] = []
 
     def rows_for_each_input(self) -> int:
         """How many sequences are written for each input."""
@@ -418,8 +470,9 @@ class BeamWriter(Writer):
             ids[:, :, self.length :] = ends[0]
         scores = torch.full(ids.shape[:2], IMPOSSIBLE, device=ids.device)
         done = torch.zeros_like(scores, dtype=torch.bool)
-        origins = ids.new_full((*ids.shape[:2], self.max_length - self.length), -1)
-        finished = Beams(ids, scores, done, origins)
+        steps = self.max_length - self.length if self.options.output_attentions else 0
+        origins = ids.new_full((*ids.shape[:2], steps), -1)
+        finished = Beams(ids, scores, done, torch.zeros_like(ids[:, :, 0]), origins)
         running = scores.clone()
         running[:, 0] = 0.0  # all beams hold the same prompt, so only one may be continued
         return replace(finished, scores=running), finished
@@ -432,35 +485,56 @@ class BeamWriter(Writer):
         """
         return self.process(self.normalise(self.next_logits()))
 
-    def extend(self, running: Beams, scores: Tensor) -> Beams:
+    def extend(self, running: Beams, scores: Tensor) -> Continuations:
         """Find the best continuations of all beams of an input together.
 
         Args:
             running: (batch, beams).
-            scores: log-probabilities of the continued hypotheses, (batch, beams, vocab).
+            scores: log-probabilities of the next tokens, (rows, vocab).
 
         Returns:
-            Candidates, best first: as many as there are beams, and as many more for each token
-            that can end one, (batch, candidates).
+            As many continuations as there are beams, and as many more for each token that can end
+            one, (batch, candidates).
         """
-        number = min(max(2, 1 + len(self.eos)) * self.beams, scores[0].numel())
-        best, index = scores.flatten(1).topk(number)  # 2 × (batch, candidates)
-        parents, tokens = index // scores.shape[2], index % scores.shape[2]
-        candidates = running.pick(parents)
-        candidates.ids[:, :, self.length] = tokens
-        candidates.origins[:, :, self.length - self.prompt_length] = parents + self.first_row
-        done = torch.isin(tokens, self.eos)
+        vocab = scores.shape[1]
+        scores = scores.view(self.batch, self.beams, vocab) + running.scores[:, :, None]
+        number = min(max(2, 1 + len(self.eos)) * self.beams, self.beams * vocab)
+        best, index = top(scores.flatten(1), number)  # 2 × (batch, candidates)
+        parents, tokens = index // vocab, index % vocab
+        done = self.ends(tokens)
         if self.length + 1 == self.max_length:
             done = torch.ones_like(done)
-        return replace(candidates, scores=best, done=done)
+        return Continuations(parents, tokens, best, done)
 
-    def crown(self, finished: Beams, candidates: Beams, improvable: Tensor) -> Beams:
+    def write(self, running: Beams, continuations: Continuations) -> Beams:
+        """Write the continuations out.
+
+        Args:
+            running: what they continue, (batch, beams).
+            continuations: (batch, number).
+
+        Returns:
+            (batch, number).
+        """
+        ids = choose(running.ids, continuations.parents)  # (batch, number, max_length)
+        ids[:, :, self.length] = continuations.tokens
+        step = self.length - self.prompt_length
+        origins = choose(running.origins, continuations.parents)  # (batch, number, steps)
+        if origins.shape[2]:
+            origins[:, :, step] = continuations.parents + self.first_row
+        steps = torch.full_like(continuations.tokens, step + 1)
+        return Beams(ids, continuations.scores, continuations.done, steps, origins)
+
+    def crown(
+        self, finished: Beams, running: Beams, candidates: Continuations, improvable: Tensor
+    ) -> Beams:
         """Let candidates that have just ended challenge those that ended before.
 
         Only those among the best `beams` may: the others are spares for the running beams.
 
         Args:
             finished: (batch, beams).
+            running: what the candidates continue, (batch, beams).
             candidates: (batch, candidates).
             improvable: inputs whose search is not over yet, (batch, 1).
 
@@ -474,27 +548,32 @@ class BeamWriter(Writer):
         if self.options.early_stopping is True:
             scores = scores + finished.done.all(dim=1, keepdim=True) * IMPOSSIBLE
         scores = scores + ~improvable * IMPOSSIBLE + ~eligible * IMPOSSIBLE
-        challengers = replace(candidates, scores=scores, done=eligible)
+        challengers = replace(self.write(running, candidates), scores=scores, done=eligible)
         pairs = [
             (getattr(finished, part.name), getattr(challengers, part.name))
             for part in fields(Beams)
         ]
         both = Beams(*(torch.cat(pair, dim=1) for pair in pairs))  # (batch, beams + candidates)
-        return both.best(both.scores, self.beams)
+        return both.best(self.beams)
 
-    def follow(self, candidates: Beams, running: Beams) -> None:
+    def follow(self, running: Beams, candidates: Continuations, kept: Continuations) -> Beams:
         """Go on with the beams that live.
 
         Args:
-            candidates: kept for the trace, if that was asked for.
             running: (batch, beams).
+            candidates: for the trace, if that was asked for, (batch, candidates).
+            kept: those that live, (batch, beams).
+
+        Returns:
+            What is running now, (batch, beams).
         """
         if self.options.return_trace:
-            self.tree.append((candidates, running))
-        origins = running.origins[:, :, self.length - self.prompt_length].flatten()  # (rows,)
-        self.cache.reorder(origins)
+            self.tree.append((candidates, kept))
+        running = self.write(running, kept)
+        self.cache.reorder((kept.parents + self.first_row).flatten())
         self.ids = running.ids.flatten(0, 1)  # (rows, max_length)
         self.length += 1
+        return running
 
     def can_improve(self, running: Beams, finished: Beams) -> Tensor:
         """Tell for which inputs a running beam may still beat a finished one.
@@ -528,12 +607,11 @@ class BeamWriter(Writer):
             The output.
         """
         number = self.options.num_return_sequences
-        origins = finished.origins[:, :number].flatten(0, 1)  # (sequences, steps)
-        steps = int((origins >= 0).sum(dim=1).max())
+        steps = int(finished.steps[:, :number].max())
         output = self.output(
             finished.ids[:, :number].flatten(0, 1)[:, : self.prompt_length + steps].clone(),
             finished.scores[:, :number].flatten(),
-            origins[:, :steps],
+            finished.origins[:, :number].flatten(0, 1)[:, :steps],  # (sequences, steps)
         )
         return replace(output, trace=self.trace()) if self.options.return_trace else output
 
@@ -544,17 +622,53 @@ class BeamWriter(Writer):
             For each input, its steps.
         """
         inputs: list[list[BeamStep]] = [[] for _ in range(self.batch)]
-        for step, (candidates, running) in enumerate(self.tree):
+        for pair in self.tree:
+            parts = [[getattr(part, f.name).tolist() for f in fields(part)] for part in pair]
             for number, steps in enumerate(inputs):
-                pair = []
-                for beams in (candidates, running):
-                    parents = (beams.origins[number, :, step] - number * self.beams).tolist()
-                    tokens = beams.ids[number, :, self.prompt_length + step].tolist()
-                    log_probs, done = beams.scores[number].tolist(), beams.done[number].tolist()
-                    entries = zip(parents, tokens, log_probs, done, strict=True)
-                    pair.append(tuple(Candidate(*entry) for entry in entries))
-                steps.append(BeamStep(candidates=pair[0], kept=pair[1]))
+                entries = [
+                    tuple(
+                        Candidate(*entry) for entry in zip(*(v[number] for v in part), strict=True)
+                    )
+                    for part in parts
+                ]
+                steps.append(BeamStep(candidates=entries[0], kept=entries[1]))
         return tuple(tuple(steps) for steps in inputs)
+
+
+def top(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Find the highest scores, as `topk` does, but sooner in long rows.
+
+    The best `number` entries stand in the `number` groups with the best maxima, and a maximum is
+    cheap; so only those groups are sorted.
+
+    Args:
+        scores: (batch, width).
+        number: how many.
+
+    Returns:
+        Scores and their places, each (batch, number), best first.
+    """
+    width = scores.shape[1]
+    size = group_size(width)
+    if number * size * 4 > width:
+        return scores.topk(number)
+    groups = scores.view(len(scores), -1, size)  # (batch, groups, size)
+    chosen = groups.amax(dim=2).topk(number).indices  # (batch, number)
+    best, index = choose(groups, chosen).flatten(1).topk(number)  # 2 × (batch, number)
+    return best, chosen.gather(1, index // size) * size + index % size
+
+
+@functools.cache
+def group_size(width: int) -> int:
+    """Find a size of groups that divides a width.
+
+    Args:
+        width: length of a row.
+
+    Returns:
+        The largest divisor up to 256; a large one leaves few groups to compare.
+    """
+    return max(size for size in range(1, 257) if width % size == 0)
 
 
 def first_tokens(

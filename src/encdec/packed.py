@@ -1,0 +1,461 @@
+"""A decoder packed for writing: the arithmetic of `encdec.stacks` in fewer calls.
+
+One decoding step of a small model is so short that getting to the arithmetic costs more than the
+arithmetic: modules, checks, views. Here a decoder's weights are laid out once with their inputs
+first, which is how a product with few rows reads them fastest, and a step is a flat list of tensor
+operations. The decoder of `encdec.stacks` stays the one that is read and trained; tests hold both
+to the same numbers.
+
+Shape letters: `rows` sequences being written (sentences × beams), `sentences` sources being read,
+`heads` attention heads, `written` positions so far, the new one included, `source` encoder
+positions, `d_model` width of the model, `d_ff` width of the feed-forward network, `d_kv` width of
+one head, `vocab` tokens that can be written.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encdec.attention import MultiHeadAttention
+from encdec.cache import EncoderDecoderCache, KVCache
+from encdec.layers import DecoderLayer, FeedForward, Residual, RMSNorm
+from encdec.positions import LearnedPositions, RelativePositionBias, SinusoidalPositions
+from encdec.stacks import Decoder
+
+if TYPE_CHECKING:
+    from encdec.transformer import LanguageModel
+
+Map = Callable[[Tensor], Tensor]  # of the states, (rows, width)
+Residue = Callable[[Tensor, Tensor], Tensor]  # path and input of a layer -> path with its output
+
+# What a packed step reproduces. A module of any other type, one that an adapter has put there for
+# example, is left to the readable decoder; so is one with a hook, which a packed step can't call.
+KNOWN = {
+    Decoder,
+    DecoderLayer,
+    FeedForward,
+    LearnedPositions,
+    MultiHeadAttention,
+    RMSNorm,
+    RelativePositionBias,
+    Residual,
+    SinusoidalPositions,
+    nn.Dropout,
+    nn.Identity,
+    nn.LayerNorm,
+    nn.Linear,
+    nn.ModuleList,
+}
+
+
+def pack_linear(weight: Tensor, bias: Tensor | None) -> Map:
+    """Lay a linear layer out with its inputs first.
+
+    Args:
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
+
+    Returns:
+        A function from (rows, inputs) to (rows, outputs).
+    """
+    packed = weight.detach().t().contiguous()  # (inputs, outputs)
+    if bias is None:
+        return lambda states: torch.mm(states, packed)
+    shift = bias.detach()
+    return lambda states: torch.addmm(shift, states, packed)
+
+
+def pack_residual(linear: nn.Linear) -> Residue:
+    """Lay out a linear layer whose output is added to the path.
+
+    Args:
+        linear: from `inputs` to `d_model`.
+
+    Returns:
+        A function of the path, (rows, d_model), and the layer's input, (rows, inputs).
+    """
+    packed = linear.weight.detach().t().contiguous()  # (inputs, d_model)
+    bias: Tensor | None = linear.bias  # torch's type leaves out that it may be None
+    if bias is None:
+        return lambda path, states: torch.addmm(path, states, packed)
+    shift = bias.detach()
+    return lambda path, states: torch.addmm(shift, states, packed).add_(path)
+
+
+def pack_norm(norm: nn.Module) -> Map:
+    """Turn a norm into a function.
+
+    Args:
+        norm: `RMSNorm`, `nn.LayerNorm`, or `nn.Identity` for none.
+
+    Returns:
+        A function from (rows, d_model) to (rows, d_model).
+    """
+    if isinstance(norm, RMSNorm):
+        # x / √(mean(x²) + eps) is x · √d / √(|x|² + d · eps), and |x| is one fast operation
+        width = norm.weight.shape[0]
+        gain = norm.weight.detach() * math.sqrt(width)
+        floor = gain.new_tensor(math.sqrt(width * norm.eps))
+
+        def rms_norm(states: Tensor) -> Tensor:
+            length = torch.linalg.vector_norm(states, dim=-1, keepdim=True)  # (rows, 1)
+            return states.div(length.hypot_(floor)).mul_(gain)
+
+        return rms_norm
+    if isinstance(norm, nn.LayerNorm):
+        shape, eps = list(norm.normalized_shape), norm.eps
+        weight, bias = norm.weight.detach(), norm.bias.detach()
+        return lambda states: torch.layer_norm(states, shape, weight, bias, eps)
+    return lambda states: states
+
+
+def pack_activation(network: FeedForward) -> Map:
+    """Turn the bend between two linear layers into a function.
+
+    Args:
+        network: the feed-forward network.
+
+    Returns:
+        A function from (rows, d_ff), twice that if gated, to (rows, d_ff).
+    """
+    bend: Map = torch.relu_ if network.activation is F.relu else network.activation
+    if not network.gated:
+        return bend
+
+    def gate(states: Tensor) -> Tensor:
+        opened, passed = states.chunk(2, dim=-1)  # 2 × (rows, d_ff)
+        return bend(opened) * passed
+
+    return gate
+
+
+@dataclass(frozen=True)
+class PackedLayer:
+    """One decoder layer as functions of the states, (rows, width)."""
+
+    self_norm: Map
+    qkv: Map
+    self_out: Residue
+    feed_forward_norm: Map
+    wi: Map
+    activation: Map
+    wo: Residue
+    cross_norm: Map | None = None
+    cross_q: Map | None = None
+    cross_out: Residue | None = None
+
+    @classmethod
+    def of(cls, layer: DecoderLayer) -> "PackedLayer":
+        """Pack a layer.
+
+        Args:
+            layer: the layer, with or without cross-attention.
+
+        Returns:
+            The same, packed.
+        """
+        attention, network = layer.self_attention, layer.feed_forward
+        cross: dict[str, Any] = {}
+        if layer.cross_attention is not None and layer.cross_attention_residual is not None:
+            q = layer.cross_attention.q
+            cross = {
+                "cross_norm": pack_norm(layer.cross_attention_residual.norm),
+                "cross_q": pack_linear(q.weight, q.bias),
+                "cross_out": pack_residual(layer.cross_attention.out),
+            }
+        return cls(
+            self_norm=pack_norm(layer.self_attention_residual.norm),
+            qkv=pack_linear(attention.qkv.weight, attention.qkv.bias),
+            self_out=pack_residual(attention.out),
+            feed_forward_norm=pack_norm(layer.feed_forward_residual.norm),
+            wi=pack_linear(network.wi.weight, network.wi.bias),
+            activation=pack_activation(network),
+            wo=pack_residual(network.wo),
+            **cross,
+        )
+
+
+class PackedDecoder:
+    """A decoder and its output layer, for one new token in each row.
+
+    Args:
+        model: a model of which `packable` holds.
+    """
+
+    def __init__(self, model: "LanguageModel") -> None:
+        config, decoder = model.config, cast(Decoder, model.decoder)
+        layers = cast(list[DecoderLayer], list(decoder.layers))
+        self.heads = layers[0].self_attention.num_heads
+        self.scale = layers[0].self_attention.scale
+        self.norm_first = config.norm_first
+        self.layers = [PackedLayer.of(layer) for layer in layers]
+        self.embedding = model.target_tokens.weight.detach()  # (vocab, d_model)
+        self.embedding_scale = model.embedding_scale
+        self.embedding_norm = pack_norm(decoder.embedding_norm)
+        self.final_norm = pack_norm(decoder.final_norm)
+        self.output_scale = config.d_model**-0.5 if config.scale_output else 1.0
+        self.output = pack_linear(
+            model.target_tokens.weight if model.output is None else model.output.weight,
+            model.output_bias,
+        )
+        self.positions = decoder.positions
+        self.table = self.embedding[:0]  # vectors of the positions met so far
+
+    def step(self, tokens: Tensor, cache: EncoderDecoderCache | KVCache) -> Tensor:
+        """Score the next token.
+
+        Args:
+            tokens: the newest token of each row, (rows, 1).
+            cache: what was written before, at least one token; it grows by the new one.
+
+        Returns:
+            Logits, (rows, vocab).
+        """
+        own, source = cache, None
+        if isinstance(cache, EncoderDecoderCache):
+            own, source = cache.self_attention, cache.folded_source(self.heads)
+        own = cast(KVCache, own)
+        rows, norm_first = len(tokens), self.norm_first
+        x = self.embed(tokens[:, 0], own)  # (rows, d_model)
+        bias = self.bias(cache, rows)
+        slots, keys, values = own.open()
+
+        for number, layer in enumerate(self.layers):
+            y = layer.self_norm(x) if norm_first else x  # (rows, d_model)
+            qkv = layer.qkv(y).view(rows, 3, self.heads, -1)
+            slots[number].copy_(qkv[:, 1:].transpose(0, 1))  # (2, rows, heads, d_kv)
+            query = qkv[:, 0].reshape(len(keys[number]), 1, -1)  # (rows * heads, 1, d_kv)
+            y = self.attend(query, keys[number], values[number], bias)
+            x = layer.self_out(x, y.view(rows, -1))  # (rows, d_model)
+            x = x if norm_first else layer.self_norm(x)
+
+            if source is not None and layer.cross_norm and layer.cross_q and layer.cross_out:
+                y = layer.cross_norm(x) if norm_first else x
+                key, value, mask = source[number]
+                query = self.fold(layer.cross_q(y), len(key))
+                y = self.unfold(self.attend(query, key, value, mask), rows)
+                x = layer.cross_out(x, y)  # (rows, d_model)
+                x = x if norm_first else layer.cross_norm(x)
+
+            y = layer.feed_forward_norm(x) if norm_first else x
+            x = layer.wo(x, layer.activation(layer.wi(y)))  # (rows, d_model)
+            x = x if norm_first else layer.feed_forward_norm(x)
+
+        own.advance(1)
+        x = self.final_norm(x)
+        return self.output(x if self.output_scale == 1.0 else x * self.output_scale)
+
+    def embed(self, tokens: Tensor, cache: KVCache) -> Tensor:
+        """Look tokens up and tell them where they stand.
+
+        Args:
+            tokens: (rows,).
+            cache: knows the position, and where rows begin.
+
+        Returns:
+            States for the first layer, (rows, d_model).
+        """
+        x = torch.embedding(self.embedding, tokens)  # (rows, d_model)
+        if isinstance(self.positions, LearnedPositions | SinusoidalPositions):
+            if cache.length >= len(self.table):
+                self.table = self.grow(cache.length)
+            where: Any = cache.length
+            if cache.left_padding is not None:
+                where = (cache.length - cache.left_padding).clamp(min=0)  # (rows,)
+            x = torch.add(self.table[where], x, alpha=self.embedding_scale)
+        elif self.embedding_scale != 1.0:
+            x = x * self.embedding_scale
+        return self.embedding_norm(x)
+
+    def grow(self, position: int) -> Tensor:
+        """Make the table of positions longer.
+
+        Args:
+            position: the one that is missing.
+
+        Returns:
+            Vectors of all positions up to it and some more, (positions, d_model).
+
+        Raises:
+            ValueError: if it is beyond the last one that the model has learned.
+        """
+        longest = max(position + 1, 2 * len(self.table), 256)
+        if isinstance(self.positions, LearnedPositions):
+            longest = max(position + 1, min(longest, self.positions.max_positions))
+        positions = torch.arange(longest, device=self.embedding.device)
+        return cast(nn.Module, self.positions)(positions, longest).detach()
+
+    def bias(self, cache: EncoderDecoderCache | KVCache, rows: int) -> Tensor | None:
+        """Find what is added to the scores of self-attention.
+
+        Args:
+            cache: knows what was written, and where rows begin.
+            rows: number of rows.
+
+        Returns:
+            (rows * heads, 1, written), or None for nothing.
+        """
+        relative = self.positions if isinstance(self.positions, RelativePositionBias) else None
+        if isinstance(cache, EncoderDecoderCache):
+            return None if relative is None else cache.folded_bias(rows, relative)
+        columns = torch.arange(cache.length + 1, device=self.embedding.device)
+        bias = None
+        if relative is not None:
+            bias = relative(columns[-1:], columns)[0].repeat(rows, 1, 1)
+        if cache.left_padding is not None:
+            hidden = columns < cache.left_padding[:, None]  # (rows, written)
+            hidden = hidden.repeat_interleave(self.heads, dim=0)[:, None]
+            # a finite number, since a row that is all padding so far must not become NaN
+            lowest = torch.finfo(torch.float32).min
+            bias = torch.zeros_like(hidden, dtype=torch.float32) if bias is None else bias
+            bias = bias.masked_fill(hidden, lowest)
+        return bias
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        """Mix the values, all heads at once.
+
+        Args:
+            query: (sentences * heads, beams, d_kv).
+            key: (sentences * heads, d_kv, source).
+            value: (sentences * heads, source, d_kv).
+            bias: broadcasts to (sentences * heads, beams, source), or None.
+
+        Returns:
+            (sentences * heads, beams, d_kv).
+        """
+        if bias is None:
+            # beta=0: whatever the first argument holds is ignored
+            scores = torch.baddbmm(key[0, 0, :1], query, key, beta=0, alpha=self.scale)
+        else:
+            scores = torch.baddbmm(bias, query, key, alpha=self.scale)
+        return torch.bmm(scores.softmax(-1), value)
+
+    def fold(self, query: Tensor, groups: int) -> Tensor:
+        """Make the beams of a sentence queries of that sentence.
+
+        Args:
+            query: (rows, heads * d_kv).
+            groups: sentences * heads.
+
+        Returns:
+            (sentences * heads, beams, d_kv).
+        """
+        if len(query) * self.heads == groups:
+            return query.view(groups, 1, -1)
+        query = query.view(groups // self.heads, -1, self.heads, query.shape[1] // self.heads)
+        return query.transpose(1, 2).flatten(0, 1)
+
+    def unfold(self, mixed: Tensor, rows: int) -> Tensor:
+        """Undo `fold`.
+
+        Args:
+            mixed: (sentences * heads, beams, d_kv).
+            rows: sentences * beams.
+
+        Returns:
+            (rows, heads * d_kv).
+        """
+        if mixed.shape[1] == 1:
+            return mixed.view(rows, -1)
+        mixed = mixed.unflatten(0, (-1, self.heads))  # (sentences, heads, beams, d_kv)
+        return mixed.transpose(1, 2).reshape(rows, -1)
+
+
+def packable(model: "LanguageModel") -> bool:
+    """Tell whether a packed step would compute what the model's own step does.
+
+    Args:
+        model: any model.
+
+    Returns:
+        Whether it is in evaluation mode and float32, and made of nothing but the modules that this
+        file knows, without hooks.
+    """
+    decoder = getattr(model, "decoder", None)
+    if model.training or type(decoder) is not Decoder:
+        return False
+    parts = [*decoder.modules(), model.target_tokens, *([model.output] if model.output else [])]
+    return all(
+        (type(part) in KNOWN or type(part) is nn.Embedding)
+        and not (part._forward_hooks or part._forward_pre_hooks)
+        for part in parts
+    ) and all(
+        parameter.dtype == torch.float32 and not parameter.is_inference()
+        for part in parts
+        for parameter in part.parameters(recurse=False)
+    )
+
+
+@dataclass(frozen=True)
+class Mark:
+    """By what changed weights are noticed.
+
+    Autograd counts changes, but not those by `.data` or by the fused optimizers of torch; these
+    touch all values, and so a few from each weight give them away.
+
+    Args:
+        places: address, device and counter of each weight.
+        sample: up to 32 values from each weight, (values,).
+    """
+
+    places: list[tuple[int, torch.device, int]]
+    sample: Tensor
+
+    @classmethod
+    def of(cls, weights: list[Tensor]) -> "Mark":
+        """Look at the weights.
+
+        Args:
+            weights: all of them, on one device.
+
+        Returns:
+            The mark.
+        """
+        places = [(weight.data_ptr(), weight.device, weight._version) for weight in weights]
+        rows = [weight.detach().flatten() for weight in weights]
+        return cls(places, torch.cat([row[:: len(row) // 32 + 1] for row in rows]))
+
+    def equals(self, other: "Mark") -> bool:
+        """Compare.
+
+        Args:
+            other: of the same weights at another time.
+
+        Returns:
+            Whether nothing has changed in between.
+        """
+        return self.places == other.places and torch.equal(self.sample, other.sample)
+
+
+_PACKED: "WeakKeyDictionary[nn.Module, tuple[Mark, PackedDecoder]]" = WeakKeyDictionary()
+
+
+def pack(model: "LanguageModel") -> PackedDecoder | None:
+    """Get a model's packed decoder, made anew if its weights have changed.
+
+    One look takes about as long as a decoding step: enough to look once for each text.
+
+    Args:
+        model: any model.
+
+    Returns:
+        The packed decoder, or None where `packable` does not hold.
+    """
+    if not packable(model):
+        _PACKED.pop(model, None)
+        return None
+    weights = [*cast(Decoder, model.decoder).parameters(), model.target_tokens.weight]
+    weights += [] if model.output is None else list(model.output.parameters())
+    weights += [] if model.output_bias is None else [model.output_bias]
+    mark = Mark.of(weights)
+    known = _PACKED.get(model)
+    if known is None or not known[0].equals(mark):
+        known = mark, PackedDecoder(model)
+        _PACKED[model] = known
+    return known[1]
