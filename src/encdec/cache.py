@@ -14,6 +14,9 @@ from torch import Tensor
 
 from encdec.positions import RelativePositionBias
 
+NEVER = torch.iinfo(torch.long).max
+"""The position from which on a row differs from itself."""
+
 
 class LayerCache(Protocol):
     """What a self-attention layer needs of a cache."""
@@ -28,9 +31,9 @@ class KVCache:
     One tensor holds them all, (2, layers, rows, heads, capacity, d_kv), so that a reordering of
     the beams is one operation. It is allocated at the first update, when the shapes are known.
 
-    Beams of one sentence soon have their beginning in common. So the cache notes for each position
-    which row wrote it, and a reordering moves only what differs: it stays as quick on long outputs
-    as on short ones.
+    Beams of one sentence soon have their beginning in common. So the cache notes from which
+    position on two rows differ, and a reordering moves only what does: it stays as quick on long
+    outputs as on short ones.
 
     Args:
         num_layers: number of decoder layers.
@@ -48,8 +51,9 @@ class KVCache:
         self.left_padding = left_padding
         self.length = 0
         self.packed: Any = None  # takes steps of one token faster (`encdec.packed.PackedDecoder`)
+        self.workspace: Any = None  # its buffers (`encdec.packed.Workspace`)
         self._store: Tensor | None = None
-        self._writers = torch.empty(0, 0, dtype=torch.long)  # (rows, length at the last reorder)
+        self._differ = torch.empty(0, 0, dtype=torch.long)  # from which position on, (rows, rows)
 
     def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write one layer's new keys and values, and read all of that layer's.
@@ -117,18 +121,15 @@ class KVCache:
         rows = torch.arange(store.shape[2], device=store.device)
         if torch.equal(beam_index, rows):
             return
-        since = rows[:, None].expand(-1, self.length - self._writers.shape[1])
-        before = torch.cat([self._writers.to(rows.device), since], dim=1)  # (rows, length)
-        self._writers = before[beam_index]  # (new rows, length)
-        first = 0
-        if len(beam_index) == len(rows):
-            moved = (self._writers != before).any(dim=0)  # (length,)
-            if not bool(moved.any()):
-                return
-            first = int(moved.int().argmax())
+        differ, first = self._differ, 0
+        if beam_index.shape == rows.shape:
+            first = min(int(differ.gather(1, beam_index[:, None]).min()), self.length)
+        twins = beam_index[:, None] == beam_index  # (new rows, new rows)
+        differ = differ[beam_index][:, beam_index].masked_fill_(twins, self.length)
+        self._differ = differ.fill_diagonal_(NEVER)
         part = store[..., first : self.length, :].index_select(2, beam_index)
-        if len(beam_index) != len(rows):
-            self._store = store = self._allocate(len(beam_index), store.shape[4], part)
+        if beam_index.shape != rows.shape:
+            self._store = store = self._allocate(beam_index.shape[0], store.shape[4], part)
         store[..., first : self.length, :] = part
 
     def repeat(self, times: int) -> None:
@@ -147,7 +148,8 @@ class KVCache:
         capacity = max(needed, 2 * old.shape[4] if old is not None else self.max_length or 64)
         self._store = self._allocate(like.shape[0], capacity, like)
         if old is None:
-            self._writers = self._writers.new_empty(like.shape[0], 0)
+            differ = torch.zeros(like.shape[0], like.shape[0], dtype=torch.long, device=like.device)
+            self._differ = differ.fill_diagonal_(NEVER)
         else:
             self._store[..., : self.length, :] = old[..., : self.length, :]
         return self._store
@@ -189,7 +191,7 @@ class EncoderDecoderCache:
         self.position_bias = position_bias
         self.packed = packed
         self.beams = 1  # rows for each sentence
-        self._source: list[tuple[Tensor, Tensor, Tensor | None]] = []  # see `folded_source`
+        self._source: tuple[list[tuple[Tensor, Tensor]], Tensor | None] | None = None
         self._bias: Tensor | None = None  # see `folded_bias`
 
     @property
@@ -211,34 +213,35 @@ class EncoderDecoderCache:
         sentences = moved_sentences(beam_index, self.beams, batch)
         self.self_attention.reorder(beam_index)
         if sentences is not None:
-            self._source = []
+            self._source = None
             self.cross_attention = [
                 (key[sentences], value[sentences]) for key, value in self.cross_attention
             ]
             if self.cross_mask is not None:
                 self.cross_mask = self.cross_mask[sentences]
 
-    def folded_source(self, heads: int) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    def folded_source(self, heads: int) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
         """Get what cross-attention reads, laid out for a packed step (`encdec.packed`).
 
         Args:
             heads: attention heads of the decoder.
 
         Returns:
-            For each layer keys, (sentences * heads, d_kv, source), values,
-            (sentences * heads, source, d_kv), and a mask to be added to the scores,
+            For each layer keys, (sentences * heads, d_kv, source), and values,
+            (sentences * heads, source, d_kv); and a mask to be added to the scores,
             (sentences * heads, 1, source), or None.
         """
-        if not self._source:
+        if self._source is None:
             mask = None
             if self.cross_mask is not None:
                 hidden = ~self.cross_mask[:, 0]  # (sentences, 1, source)
                 mask = torch.zeros_like(hidden, dtype=torch.float32)
                 mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(heads, dim=0)
-            self._source = [
-                (key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1), mask)
+            layers = [
+                (key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1))
                 for key, value in self.cross_attention
             ]
+            self._source = layers, mask
         return self._source
 
     def folded_bias(self, rows: int, positions: RelativePositionBias) -> Tensor:

@@ -24,7 +24,7 @@ from encdec.writers import (
     GenerationAttentions,
     GenerationOutput,
     RowWriter,
-    top,
+    best_token,
 )
 
 __all__ = [
@@ -105,7 +105,7 @@ def greedy_search(
         writer = RowWriter(model, input_ids, attention_mask, decoder_input_ids, options)
         while not writer.done:
             scores = writer.score_next()  # (rows, vocab)
-            writer.append(top(scores, 1)[1][:, 0])
+            writer.append(best_token(scores))
         return writer.finish()
 
 
@@ -235,7 +235,7 @@ def stream(
         writer = RowWriter(model, input_ids, attention_mask, decoder_input_ids, options)
         while not writer.done:
             scores = writer.score_next()  # (rows, vocab)
-            tokens = draw(scores, asked.generator) if asked.do_sample else top(scores, 1)[1][:, 0]
+            tokens = draw(scores, asked.generator) if asked.do_sample else best_token(scores)
             yield writer.append(tokens)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from encdec.transformer import LanguageModel
 
 Map = Callable[[Tensor], Tensor]  # of the states, (rows, width)
+Fill = Callable[[Tensor, Tensor], Tensor]  # states and a buffer that takes what is made of them
 Residue = Callable[[Tensor, Tensor], Tensor]  # path and input of a layer -> path with its output
 
 # What a packed step reproduces. A module of any other type, one that an adapter has put there for
@@ -71,6 +72,23 @@ def pack_linear(weight: Tensor, bias: Tensor | None) -> Map:
     return lambda states: torch.addmm(shift, states, packed)
 
 
+def pack_into(linear: nn.Linear) -> Fill:
+    """Lay out a linear layer that writes into a buffer.
+
+    Args:
+        linear: from `inputs` to `outputs`.
+
+    Returns:
+        A function of the layer's input, (rows, inputs), and the buffer, (rows, outputs).
+    """
+    packed = linear.weight.detach().t().contiguous()  # (inputs, outputs)
+    bias: Tensor | None = linear.bias  # torch's type leaves out that it may be None
+    if bias is None:
+        return lambda states, buffer: torch.mm(states, packed, out=buffer)
+    shift = bias.detach()
+    return lambda states, buffer: torch.addmm(shift, states, packed, out=buffer)
+
+
 def pack_residual(linear: nn.Linear) -> Residue:
     """Lay out a linear layer whose output is added to the path.
 
@@ -81,7 +99,7 @@ def pack_residual(linear: nn.Linear) -> Residue:
         A function of the path, (rows, d_model), and the layer's input, (rows, inputs).
     """
     packed = linear.weight.detach().t().contiguous()  # (inputs, d_model)
-    bias: Tensor | None = linear.bias  # torch's type leaves out that it may be None
+    bias: Tensor | None = linear.bias
     if bias is None:
         return lambda path, states: torch.addmm(path, states, packed)
     shift = bias.detach()
@@ -140,14 +158,14 @@ class PackedLayer:
     """One decoder layer as functions of the states, (rows, width)."""
 
     self_norm: Map
-    qkv: Map
+    qkv: Fill
     self_out: Residue
     feed_forward_norm: Map
     wi: Map
     activation: Map
     wo: Residue
     cross_norm: Map | None = None
-    cross_q: Map | None = None
+    cross_q: Fill | None = None
     cross_out: Residue | None = None
 
     @classmethod
@@ -163,15 +181,14 @@ class PackedLayer:
         attention, network = layer.self_attention, layer.feed_forward
         cross: dict[str, Any] = {}
         if layer.cross_attention is not None and layer.cross_attention_residual is not None:
-            q = layer.cross_attention.q
             cross = {
                 "cross_norm": pack_norm(layer.cross_attention_residual.norm),
-                "cross_q": pack_linear(q.weight, q.bias),
+                "cross_q": pack_into(layer.cross_attention.q),
                 "cross_out": pack_residual(layer.cross_attention.out),
             }
         return cls(
             self_norm=pack_norm(layer.self_attention_residual.norm),
-            qkv=pack_linear(attention.qkv.weight, attention.qkv.bias),
+            qkv=pack_into(attention.qkv),
             self_out=pack_residual(attention.out),
             feed_forward_norm=pack_norm(layer.feed_forward_residual.norm),
             wi=pack_linear(network.wi.weight, network.wi.bias),
@@ -179,6 +196,41 @@ class PackedLayer:
             wo=pack_residual(network.wo),
             **cross,
         )
+
+
+class Workspace:
+    """Buffers of one text's attention, and the views of them that a step would else make anew.
+
+    Args:
+        rows: sequences being written.
+        sentences: sources being read; 0 without an encoder.
+        heads: attention heads.
+        d_kv: width of one head.
+        like: a tensor of the type and on the device that is wanted.
+    """
+
+    def __init__(self, rows: int, sentences: int, heads: int, d_kv: int, like: Tensor) -> None:
+        self.rows = rows
+        self.nothing = like.new_zeros(1)
+        self.qkv = like.new_empty(rows, 3 * heads * d_kv)
+        parts = self.qkv.view(rows, 3, heads, d_kv)
+        self.new = parts[:, 1:].transpose(0, 1)  # keys and values, (2, rows, heads, d_kv)
+        self.made_query = parts[:, 0]  # (rows, heads, d_kv)
+        self.query = like.new_empty(rows, heads, d_kv)
+        self.queries = self.query.view(rows * heads, 1, d_kv)
+        self.mixed = like.new_empty(rows * heads, 1, d_kv)
+        self.flat = self.mixed.view(rows, heads * d_kv)
+        if sentences:
+            # a layer makes beams before heads; attention wants the beams of each head together
+            self.q = like.new_empty(rows, heads * d_kv)
+            by_beam = self.q.view(sentences, -1, heads, d_kv).transpose(1, 2)
+            self.folded = like.new_empty(by_beam.shape)  # (sentences, heads, beams, d_kv)
+            self.by_beam = by_beam
+            self.cross_queries = self.folded.flatten(0, 1)  # (sentences * heads, beams, d_kv)
+            self.cross_mixed = torch.empty_like(self.cross_queries)
+            self.cross_flat = torch.empty_like(self.q)  # (rows, heads * d_kv)
+            self.unfolded = self.cross_flat.view(sentences, -1, heads, d_kv).transpose(1, 2)
+            self.by_head = self.cross_mixed.view(by_beam.shape)
 
 
 class PackedDecoder:
@@ -192,6 +244,7 @@ class PackedDecoder:
         config, decoder = model.config, cast(Decoder, model.decoder)
         layers = cast(list[DecoderLayer], list(decoder.layers))
         self.heads = layers[0].self_attention.num_heads
+        self.d_kv = layers[0].self_attention.d_kv
         self.scale = layers[0].self_attention.scale
         self.norm_first = config.norm_first
         self.layers = [PackedLayer.of(layer) for layer in layers]
@@ -217,30 +270,35 @@ class PackedDecoder:
         Returns:
             Logits, (rows, vocab).
         """
-        own, source = cache, None
+        own, source, mask, sentences = cache, None, None, 0
         if isinstance(cache, EncoderDecoderCache):
-            own, source = cache.self_attention, cache.folded_source(self.heads)
+            own, (source, mask) = cache.self_attention, cache.folded_source(self.heads)
+            sentences = source[0][0].shape[0] // self.heads
         own = cast(KVCache, own)
-        rows, norm_first = len(tokens), self.norm_first
+        rows, norm_first = tokens.shape[0], self.norm_first
+        space = own.workspace
+        if space is None or space.rows != rows:
+            space = Workspace(rows, sentences, self.heads, self.d_kv, self.embedding)
+            own.workspace = space
         x = self.embed(tokens[:, 0], own)  # (rows, d_model)
         bias = self.bias(cache, rows)
         slots, keys, values = own.open()
 
         for number, layer in enumerate(self.layers):
-            y = layer.self_norm(x) if norm_first else x  # (rows, d_model)
-            qkv = layer.qkv(y).view(rows, 3, self.heads, -1)
-            slots[number].copy_(qkv[:, 1:].transpose(0, 1))  # (2, rows, heads, d_kv)
-            query = qkv[:, 0].reshape(len(keys[number]), 1, -1)  # (rows * heads, 1, d_kv)
-            y = self.attend(query, keys[number], values[number], bias)
-            x = layer.self_out(x, y.view(rows, -1))  # (rows, d_model)
+            layer.qkv(layer.self_norm(x) if norm_first else x, space.qkv)
+            slots[number].copy_(space.new)
+            space.query.copy_(space.made_query)
+            self.attend(space.queries, keys[number], values[number], bias, space, space.mixed)
+            x = layer.self_out(x, space.flat)  # (rows, d_model)
             x = x if norm_first else layer.self_norm(x)
 
             if source is not None and layer.cross_norm and layer.cross_q and layer.cross_out:
-                y = layer.cross_norm(x) if norm_first else x
-                key, value, mask = source[number]
-                query = self.fold(layer.cross_q(y), len(key))
-                y = self.unfold(self.attend(query, key, value, mask), rows)
-                x = layer.cross_out(x, y)  # (rows, d_model)
+                layer.cross_q(layer.cross_norm(x) if norm_first else x, space.q)
+                space.folded.copy_(space.by_beam)
+                key, value = source[number]
+                self.attend(space.cross_queries, key, value, mask, space, space.cross_mixed)
+                space.unfolded.copy_(space.by_head)
+                x = layer.cross_out(x, space.cross_flat)  # (rows, d_model)
                 x = x if norm_first else layer.cross_norm(x)
 
             y = layer.feed_forward_norm(x) if norm_first else x
@@ -317,7 +375,15 @@ class PackedDecoder:
             bias = bias.masked_fill(hidden, lowest)
         return bias
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        space: Workspace,
+        mixed: Tensor,
+    ) -> None:
         """Mix the values, all heads at once.
 
         Args:
@@ -325,46 +391,14 @@ class PackedDecoder:
             key: (sentences * heads, d_kv, source).
             value: (sentences * heads, source, d_kv).
             bias: broadcasts to (sentences * heads, beams, source), or None.
-
-        Returns:
-            (sentences * heads, beams, d_kv).
+            space: holds something to add where there is no bias; beta=0 has it ignored.
+            mixed: takes the result, (sentences * heads, beams, d_kv).
         """
         if bias is None:
-            # beta=0: whatever the first argument holds is ignored
-            scores = torch.baddbmm(key[0, 0, :1], query, key, beta=0, alpha=self.scale)
+            scores = torch.baddbmm(space.nothing, query, key, beta=0, alpha=self.scale)
         else:
             scores = torch.baddbmm(bias, query, key, alpha=self.scale)
-        return torch.bmm(scores.softmax(-1), value)
-
-    def fold(self, query: Tensor, groups: int) -> Tensor:
-        """Make the beams of a sentence queries of that sentence.
-
-        Args:
-            query: (rows, heads * d_kv).
-            groups: sentences * heads.
-
-        Returns:
-            (sentences * heads, beams, d_kv).
-        """
-        if len(query) * self.heads == groups:
-            return query.view(groups, 1, -1)
-        query = query.view(groups // self.heads, -1, self.heads, query.shape[1] // self.heads)
-        return query.transpose(1, 2).flatten(0, 1)
-
-    def unfold(self, mixed: Tensor, rows: int) -> Tensor:
-        """Undo `fold`.
-
-        Args:
-            mixed: (sentences * heads, beams, d_kv).
-            rows: sentences * beams.
-
-        Returns:
-            (rows, heads * d_kv).
-        """
-        if mixed.shape[1] == 1:
-            return mixed.view(rows, -1)
-        mixed = mixed.unflatten(0, (-1, self.heads))  # (sentences, heads, beams, d_kv)
-        return mixed.transpose(1, 2).reshape(rows, -1)
+        torch.bmm(scores.softmax(-1), value, out=mixed)
 
 
 def packable(model: "LanguageModel") -> bool:
