@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh lock clean
+.PHONY: help install book serve test lint check refresh bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ check: $(READY)
 
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
+
+bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about half an hour)
+	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks.length
+	@$(BIN)/python -m benchmarks.decoding
 
 lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
