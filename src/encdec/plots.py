@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
+from encdec import masking_view
 from encdec.decoding import BeamStep
+from encdec.objectives import Denoised
 
 # Okabe and Ito's palette, in an order in which neighbours differ in lightness too.
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = (
@@ -125,6 +129,80 @@ def curve(
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return ax
+
+
+# Fill, ink and edge of a token's box; the fills differ in lightness too.
+_BOXES = {
+    masking_view.VISIBLE: ("white", "black", "#9CA3AF"),
+    masking_view.STAND_IN: (ORANGE, "black", "white"),
+    masking_view.HIDDEN: (BLUE, "white", "white"),
+    masking_view.REPEATED: ("#D6EAF7", "black", "#8FC3E8"),
+    masking_view.AROUND: ("#F3F4F6", "#4B5563", "#D1D5DB"),
+}
+_SENTENCES = (VERMILION, GREEN, PURPLE, BLUE, ORANGE, SKY)
+_COLUMNS, _MARGIN = 84, 8  # characters that a line holds, and that its name has beside it
+
+
+def masked_tokens(
+    example: Denoised, text: Callable[[int], str], title: str, ax: Axes | None = None
+) -> Axes:
+    """What a pre-training objective shows of a text, and below it what is to be predicted.
+
+    What is to be predicted stands below what stands for it. Where sentences were shuffled, the
+    whole input comes first and then the target, and each sentence has a number and a colour.
+
+    Args:
+        example: what one of :mod:`encdec.objectives` made of a text.
+        text: shows a token id, e.g. ``tokenizer.convert_ids_to_tokens``.
+        title: states the finding.
+        ax: where to draw, about seven inches wide; a new figure of that width when omitted.
+
+    Raises:
+        ValueError: the example does not know where its tokens stood.
+    """
+    lines = masking_view.lay_out(example, text, _COLUMNS)
+    kinds = {b.kind for line in lines for row in line.rows for _, _, b in line.boxes(row)}
+    drawn = [(kind, colours) for kind, colours in _BOXES.items() if kind in kinds]
+    if ax is None:
+        rows = (not example.input_ids) + sum(len(line.rows) for line in lines)
+        height = 0.3 * rows + 0.1 * len(lines)
+        _, ax = plt.subplots(figsize=(7, 0.6 + height + 0.2 * math.ceil(len(drawn) / 3)))
+    y = 0.0
+    if not example.input_ids:
+        y -= 1.2
+        ax.text(-1, y + 0.5, "input", ha="right", va="center", fontsize=9, color=GREY)
+        ax.text(0, y + 0.5, "(nothing)", va="center", fontsize=9, color=GREY)
+    for line in lines:
+        for row in line.rows:
+            y -= 1.2
+            ax.text(-1, y + 0.5, row, ha="right", va="center", fontsize=9, color=GREY)
+            for x, width, box in line.boxes(row):
+                _draw_box(ax, x, y, width, box)
+        y -= 0.3 if len(line.rows) == 2 else 0.5  # a number may stand above the next line
+    ax.set_xlim(-_MARGIN, _COLUMNS)
+    ax.set_ylim(y, 0.4)
+    ax.set_title(title)
+    ax.axis("off")
+    patches = [Patch(fc=fill, ec=edge, label=kind) for kind, (fill, _, edge) in drawn]
+    ax.legend(
+        handles=patches, loc="upper left", bbox_to_anchor=(0.07, 0), ncols=3, frameon=False,
+        fontsize=9, handlelength=1.2,
+    )  # fmt: skip
+    return ax
+
+
+def _draw_box(ax: Axes, x: float, y: float, width: float, box: masking_view.Token) -> None:
+    fill, ink, edge = _BOXES[box.kind]
+    if box.sentence is not None:
+        edge = _SENTENCES[box.sentence % len(_SENTENCES)]
+    thick = 0.8 if box.sentence is None else 1.8
+    ax.add_patch(Rectangle((x, y), width - 0.25, 1, fc=fill, ec=edge, lw=thick))
+    middle = (x + width / 2 - 0.12, y + 0.45)
+    ax.text(
+        *middle, box.text, ha="center", va="center", fontsize=8.5, color=ink, family="monospace"
+    )
+    if box.first and box.sentence is not None:
+        ax.text(x, y + 1.05, str(box.sentence + 1), fontsize=7, weight="bold")
 
 
 def beam_tree(
