@@ -213,7 +213,7 @@ class EncoderDecoderCache:
         sentences = moved_sentences(beam_index, self.beams, batch)
         self.self_attention.reorder(beam_index)
         if sentences is not None:
-            self._source = None
+            self._source = self.self_attention.workspace = None
             self.cross_attention = [
                 (key[sentences], value[sentences]) for key, value in self.cross_attention
             ]

@@ -133,24 +133,138 @@ def pack_norm(norm: nn.Module) -> Map:
     return lambda states: states
 
 
-def pack_activation(network: FeedForward) -> Map:
-    """Turn the bend between two linear layers into a function.
+def pack_inner(network: FeedForward) -> Map:
+    """Lay out the first half of a feed-forward network: the wide linear layer and the bend.
 
     Args:
         network: the feed-forward network.
 
     Returns:
-        A function from (rows, d_ff), twice that if gated, to (rows, d_ff).
+        A function from (rows, d_model) to (rows, d_ff).
     """
     bend: Map = torch.relu_ if network.activation is F.relu else network.activation
+    wide = pack_linear(network.wi.weight, network.wi.bias)
     if not network.gated:
-        return bend
+        return lambda states: bend(wide(states))
 
     def gate(states: Tensor) -> Tensor:
-        opened, passed = states.chunk(2, dim=-1)  # 2 × (rows, d_ff)
+        opened, passed = wide(states).chunk(2, dim=-1)  # 2 × (rows, d_ff)
         return bend(opened) * passed
 
     return gate
+
+
+def mix(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    nothing: Tensor,
+    mixed: Tensor,
+) -> None:
+    """Attend, all heads at once.
+
+    Args:
+        query: (sentences * heads, beams, d_kv).
+        key: (sentences * heads, d_kv, source).
+        value: (sentences * heads, source, d_kv).
+        bias: broadcasts to (sentences * heads, beams, source), or None.
+        scale: factor of the scores.
+        nothing: stands where there is no bias; with beta=0 it counts for nothing.
+        mixed: takes the result, (sentences * heads, beams, d_kv).
+    """
+    if bias is None:
+        scores = torch.baddbmm(nothing, query, key, beta=0, alpha=scale)
+    else:
+        scores = torch.baddbmm(bias, query, key, alpha=scale)
+    torch.bmm(scores.softmax(-1), value, out=mixed)
+
+
+class PackedCross:
+    """Cross-attention, made ready for one source at a time.
+
+    Args:
+        attention: the layer.
+        norm: the norm of its frame.
+    """
+
+    def __init__(self, attention: MultiHeadAttention, norm: nn.Module) -> None:
+        self.norm = pack_norm(norm)
+        self.q, self.out = attention.q, attention.out
+        self.make_query = pack_into(attention.q)
+        self.make_output = pack_residual(attention.out)
+        self.heads, self.d_kv, self.scale = attention.num_heads, attention.d_kv, attention.scale
+
+    def read(self, key: Tensor, value: Tensor, mask: Tensor | None, space: "Workspace") -> Residue:
+        """Prepare for a source.
+
+        Args:
+            key: (sentences * heads, d_kv, source).
+            value: (sentences * heads, source, d_kv).
+            mask: added to the scores, (sentences * heads, 1, source), or None.
+            space: buffers.
+
+        Returns:
+            A function of the path and of the normed states, each (rows, d_model).
+        """
+        if len(key) == self.heads and key.shape[2] <= 2 * self.d_kv:
+            return self.absorb(key, value, mask)
+
+        def attend(path: Tensor, states: Tensor) -> Tensor:
+            self.make_query(states, space.q)
+            space.folded.copy_(space.by_beam)
+            mix(
+                space.cross_queries,
+                key,
+                value,
+                mask,
+                self.scale,
+                space.nothing,
+                space.cross_mixed,
+            )
+            space.unfolded.copy_(space.by_head)
+            return self.make_output(path, space.cross_flat)
+
+        return attend
+
+    def absorb(self, key: Tensor, value: Tensor, mask: Tensor | None) -> Residue:
+        """Multiply the projections into the keys and values of one short source.
+
+        A score is (x Wq) · k = x · (Wq k), and the output Σ w (v Wo): with Wq k and v Wo computed
+        once, a step needs neither projection.
+
+        Args:
+            key: (heads, d_kv, source).
+            value: (heads, source, d_kv).
+            mask: (heads, 1, source), or None.
+
+        Returns:
+            As of `read`.
+
+        From "DeepSeek-V2" (2024), section 2.1.2, where it serves a compressed cache.
+        """
+        heads, source = self.heads, key.shape[2]
+        query = self.q.weight.detach().unflatten(0, (heads, -1))  # (heads, d_kv, d_model)
+        scoring = (query.transpose(1, 2) @ key).transpose(0, 1) * self.scale
+        scoring = scoring.reshape(-1, heads * source)  # (d_model, heads * source)
+        shift = key.new_zeros(heads, 1, source) if mask is None else mask
+        bias: Tensor | None = self.q.bias
+        if bias is not None:
+            shift = shift + bias.detach().view(heads, 1, -1) @ key * self.scale
+        shift = shift.flatten()  # (heads * source,)
+        output = self.out.weight.detach().t().unflatten(0, (heads, -1))  # (heads, d_kv, d_model)
+        mixing = (value @ output).flatten(0, 1)  # (heads * source, d_model)
+        out_bias: Tensor | None = self.out.bias
+
+        def attend(path: Tensor, states: Tensor) -> Tensor:
+            scores = torch.addmm(shift, states, scoring).view(-1, heads, source)
+            weights = scores.softmax(-1).view(-1, heads * source)
+            if out_bias is None:
+                return torch.addmm(path, weights, mixing)
+            return torch.addmm(out_bias, weights, mixing).add_(path)
+
+        return attend
 
 
 @dataclass(frozen=True)
@@ -162,11 +276,8 @@ class PackedLayer:
     self_out: Residue
     feed_forward_norm: Map
     wi: Map
-    activation: Map
     wo: Residue
-    cross_norm: Map | None = None
-    cross_q: Fill | None = None
-    cross_out: Residue | None = None
+    cross: "PackedCross | None" = None
 
     @classmethod
     def of(cls, layer: DecoderLayer) -> "PackedLayer":
@@ -179,22 +290,17 @@ class PackedLayer:
             The same, packed.
         """
         attention, network = layer.self_attention, layer.feed_forward
-        cross: dict[str, Any] = {}
+        cross = None
         if layer.cross_attention is not None and layer.cross_attention_residual is not None:
-            cross = {
-                "cross_norm": pack_norm(layer.cross_attention_residual.norm),
-                "cross_q": pack_into(layer.cross_attention.q),
-                "cross_out": pack_residual(layer.cross_attention.out),
-            }
+            cross = PackedCross(layer.cross_attention, layer.cross_attention_residual.norm)
         return cls(
             self_norm=pack_norm(layer.self_attention_residual.norm),
             qkv=pack_into(attention.qkv),
             self_out=pack_residual(attention.out),
             feed_forward_norm=pack_norm(layer.feed_forward_residual.norm),
-            wi=pack_linear(network.wi.weight, network.wi.bias),
-            activation=pack_activation(network),
+            wi=pack_inner(network),
             wo=pack_residual(network.wo),
-            **cross,
+            cross=cross,
         )
 
 
@@ -212,11 +318,13 @@ class Workspace:
     def __init__(self, rows: int, sentences: int, heads: int, d_kv: int, like: Tensor) -> None:
         self.rows = rows
         self.nothing = like.new_zeros(1)
+        self.crosses: list[Residue] = []  # cross-attention of each layer, once the source is known
         self.qkv = like.new_empty(rows, 3 * heads * d_kv)
         parts = self.qkv.view(rows, 3, heads, d_kv)
         self.new = parts[:, 1:].transpose(0, 1)  # keys and values, (2, rows, heads, d_kv)
         self.made_query = parts[:, 0]  # (rows, heads, d_kv)
-        self.query = like.new_empty(rows, heads, d_kv)
+        # one row's queries lie as attention wants them; those of several have keys between them
+        self.query = self.made_query if rows == 1 else like.new_empty(rows, heads, d_kv)
         self.queries = self.query.view(rows * heads, 1, d_kv)
         self.mixed = like.new_empty(rows * heads, 1, d_kv)
         self.flat = self.mixed.view(rows, heads * d_kv)
@@ -270,16 +378,11 @@ class PackedDecoder:
         Returns:
             Logits, (rows, vocab).
         """
-        own, source, mask, sentences = cache, None, None, 0
-        if isinstance(cache, EncoderDecoderCache):
-            own, (source, mask) = cache.self_attention, cache.folded_source(self.heads)
-            sentences = source[0][0].shape[0] // self.heads
-        own = cast(KVCache, own)
+        own = cache.self_attention if isinstance(cache, EncoderDecoderCache) else cache
         rows, norm_first = tokens.shape[0], self.norm_first
-        space = own.workspace
+        space: Workspace = own.workspace
         if space is None or space.rows != rows:
-            space = Workspace(rows, sentences, self.heads, self.d_kv, self.embedding)
-            own.workspace = space
+            space = own.workspace = self.prepare(cache, rows)
         x = self.embed(tokens[:, 0], own)  # (rows, d_model)
         bias = self.bias(cache, rows)
         slots, keys, values = own.open()
@@ -287,27 +390,52 @@ class PackedDecoder:
         for number, layer in enumerate(self.layers):
             layer.qkv(layer.self_norm(x) if norm_first else x, space.qkv)
             slots[number].copy_(space.new)
-            space.query.copy_(space.made_query)
-            self.attend(space.queries, keys[number], values[number], bias, space, space.mixed)
+            if rows > 1:
+                space.query.copy_(space.made_query)
+            mix(
+                space.queries,
+                keys[number],
+                values[number],
+                bias,
+                self.scale,
+                space.nothing,
+                space.mixed,
+            )
             x = layer.self_out(x, space.flat)  # (rows, d_model)
             x = x if norm_first else layer.self_norm(x)
 
-            if source is not None and layer.cross_norm and layer.cross_q and layer.cross_out:
-                layer.cross_q(layer.cross_norm(x) if norm_first else x, space.q)
-                space.folded.copy_(space.by_beam)
-                key, value = source[number]
-                self.attend(space.cross_queries, key, value, mask, space, space.cross_mixed)
-                space.unfolded.copy_(space.by_head)
-                x = layer.cross_out(x, space.cross_flat)  # (rows, d_model)
-                x = x if norm_first else layer.cross_norm(x)
+            if layer.cross is not None:
+                y = layer.cross.norm(x) if norm_first else x
+                x = space.crosses[number](x, y)  # (rows, d_model)
+                x = x if norm_first else layer.cross.norm(x)
 
             y = layer.feed_forward_norm(x) if norm_first else x
-            x = layer.wo(x, layer.activation(layer.wi(y)))  # (rows, d_model)
+            x = layer.wo(x, layer.wi(y))  # (rows, d_model)
             x = x if norm_first else layer.feed_forward_norm(x)
 
         own.advance(1)
         x = self.final_norm(x)
         return self.output(x if self.output_scale == 1.0 else x * self.output_scale)
+
+    def prepare(self, cache: EncoderDecoderCache | KVCache, rows: int) -> Workspace:
+        """Make the buffers for a text, and read its source.
+
+        Args:
+            cache: knows the source, if there is one.
+            rows: sequences being written.
+
+        Returns:
+            The buffers.
+        """
+        if isinstance(cache, KVCache):
+            return Workspace(rows, 0, self.heads, self.d_kv, self.embedding)
+        source, mask = cache.folded_source(self.heads)
+        sentences = source[0][0].shape[0] // self.heads
+        space = Workspace(rows, sentences, self.heads, self.d_kv, self.embedding)
+        for layer, (key, value) in zip(self.layers, source, strict=True):
+            if layer.cross is not None:
+                space.crosses.append(layer.cross.read(key, value, mask, space))
+        return space
 
     def embed(self, tokens: Tensor, cache: KVCache) -> Tensor:
         """Look tokens up and tell them where they stand.
@@ -374,31 +502,6 @@ class PackedDecoder:
             bias = torch.zeros_like(hidden, dtype=torch.float32) if bias is None else bias
             bias = bias.masked_fill(hidden, lowest)
         return bias
-
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        bias: Tensor | None,
-        space: Workspace,
-        mixed: Tensor,
-    ) -> None:
-        """Mix the values, all heads at once.
-
-        Args:
-            query: (sentences * heads, beams, d_kv).
-            key: (sentences * heads, d_kv, source).
-            value: (sentences * heads, source, d_kv).
-            bias: broadcasts to (sentences * heads, beams, source), or None.
-            space: holds something to add where there is no bias; beta=0 has it ignored.
-            mixed: takes the result, (sentences * heads, beams, d_kv).
-        """
-        if bias is None:
-            scores = torch.baddbmm(space.nothing, query, key, beta=0, alpha=self.scale)
-        else:
-            scores = torch.baddbmm(bias, query, key, alpha=self.scale)
-        torch.bmm(scores.softmax(-1), value, out=mixed)
 
 
 def packable(model: "LanguageModel") -> bool:
