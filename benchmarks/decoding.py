@@ -161,7 +161,7 @@ def main(
     }
     chosen = sizes or list(SIZES)
     settings = [(b, n) for b in (batches or NEW_TOKENS) for n in BEAMS]
-    with Progress(console=console) as progress:
+    with Progress(console=console, refresh_per_second=1) as progress:
         task = progress.add_task("decoding", total=len(chosen) * len(settings))
         for size in chosen:
             with tempfile.TemporaryDirectory() as temporary:
