@@ -2,18 +2,20 @@
 
     python -m benchmarks.decoding
 
-takes some twenty minutes on two cores and writes ``results/benchmark-decoding.json``. Every system
+takes some twenty minutes on two cores and writes ``results/benchmark-decoding.json``, size by size
+(``--sizes t5-small`` measures that one anew and leaves the others as they are). Every system
 is warmed up, then all take turns, one run each: a slow minute of the machine is slow for all.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,61 +152,92 @@ def main(
     threads = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     console = Console(stderr=True)
-    record: dict[str, Any] = {
-        "name": "benchmark-decoding",
-        "description": "Decoding speed on the same weights and inputs, tokens per second.",
-        "threads": threads,
-        "repeats": repeats,
-        "source_length": SOURCE_LENGTH,
-        "bandwidth": [read_bandwidth()],
-        "rows": [],
-    }
     chosen = sizes or list(SIZES)
     settings = [(b, n) for b in (batches or NEW_TOKENS) for n in BEAMS]
     with Progress(console=console, refresh_per_second=1) as progress:
         task = progress.add_task("decoding", total=len(chosen) * len(settings))
         for size in chosen:
-            with tempfile.TemporaryDirectory() as temporary:
-                folder = Path(temporary)
-                model = SIZES[size]()
-                model.save_pretrained(folder)
-                convert(folder)
-                workers = {
-                    name: Worker(build, folder, **{"threads": threads, **options})
-                    for name, (build, options) in MODES.items()
-                }
-                generator = random.Random(0)
-                for batch, beams in settings:
-                    sources = [
-                        [generator.randrange(5, 4900) for _ in range(SOURCE_LENGTH)]
-                        for _ in range(batch)
-                    ]
-                    here = {
-                        name: worker
-                        for name, worker in workers.items()
-                        if batch == 1 or not any(word in name for word in ALONE)
-                    }
-                    tokens = NEW_TOKENS[batch] // SHORTER.get(size, 1)
-                    systems = measure(here, sources, beams, tokens, repeats)
-                    row = {
-                        "size": size,
-                        "parameters": model.num_parameters(),
-                        "bytes_per_step": bytes_per_step(model),
-                        "batch": batch,
-                        "num_beams": beams,
-                        "new_tokens": tokens,
-                        "systems": systems,
-                    }
-                    record["rows"].append(row)
-                    progress.advance(task)
-                    line = ", ".join(
-                        f"{name} {found.get('tokens_per_second', 'failed')}"
-                        for name, found in systems.items()
-                    )
-                    console.print(f"{size}, batch {batch}, beams {beams}: {line}")
-                for worker in workers.values():
-                    worker.close()
-    record["bandwidth"].append(read_bandwidth())
+            bandwidth = [read_bandwidth()]
+            rows = []
+            for row in measure_size(size, settings, repeats, threads):
+                rows.append(row)
+                progress.advance(task)
+                console.print(summary(row))
+            bandwidth.append(read_bandwidth())
+            save(
+                output,
+                size,
+                {
+                    "threads": threads,
+                    "repeats": repeats,
+                    "bandwidth": bandwidth,
+                    "rows": rows,
+                    "provenance": provenance(f"python -m benchmarks.decoding --sizes {size}"),
+                },
+            )
+
+
+def measure_size(
+    size: str, settings: list[tuple[int, int]], repeats: int, threads: int
+) -> Iterator[dict[str, Any]]:
+    """Measure all systems on the weights of one size.
+
+    Yields:
+        One row for each setting, a pair of batch size and number of beams.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        model = SIZES[size]()
+        model.save_pretrained(folder)
+        convert(folder)
+        workers = {
+            name: Worker(build, folder, **{"threads": threads, **options})
+            for name, (build, options) in MODES.items()
+        }
+        generator = random.Random(0)
+        for batch, beams in settings:
+            sources = [
+                [generator.randrange(5, 4900) for _ in range(SOURCE_LENGTH)] for _ in range(batch)
+            ]
+            here = {
+                name: worker
+                for name, worker in workers.items()
+                if batch == 1 or not any(word in name for word in ALONE)
+            }
+            tokens = NEW_TOKENS[batch] // SHORTER.get(size, 1)
+            yield {
+                "size": size,
+                "parameters": model.num_parameters(),
+                "bytes_per_step": bytes_per_step(model),
+                "batch": batch,
+                "num_beams": beams,
+                "new_tokens": tokens,
+                "systems": measure(here, sources, beams, tokens, repeats),
+            }
+        for worker in workers.values():
+            worker.close()
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line on a row."""
+    figures = ", ".join(
+        f"{name} {found.get('tokens_per_second', 'failed')}"
+        for name, found in row["systems"].items()
+    )
+    return f"{row['size']}, batch {row['batch']}, beams {row['num_beams']}: {figures}"
+
+
+def save(output: Path, size: str, found: dict[str, Any]) -> None:
+    """Write one size down; what was measured of other sizes stays."""
+    record: dict[str, Any] = {
+        "name": "benchmark-decoding",
+        "description": "Decoding speed on the same weights and inputs, tokens per second.",
+        "source_length": SOURCE_LENGTH,
+        "sizes": {},
+    }
+    if output.exists():
+        record["sizes"] = json.loads(output.read_text(encoding="utf8"))["sizes"]
+    record["sizes"][size] = found
     record["provenance"] = provenance("python -m benchmarks.decoding")
     write_json(output, record)
 
