@@ -40,7 +40,7 @@ def book(folder: Path, threads: int, *, packed: bool = True, dtype: str = "float
 
     torch.set_num_threads(threads)
     if not packed:
-        encdec.transformer.pack = lambda model: None
+        vars(encdec.transformer)["pack"] = lambda model: None  # every step goes through the modules
     model = EncoderDecoder.from_pretrained(folder, dtype=getattr(torch, dtype))
 
     def run(sources: Ids, num_beams: int, new_tokens: int) -> Ids:
@@ -139,7 +139,7 @@ def convert(folder: Path) -> None:
     from ctranslate2.converters.transformers import TransformersConverter
     from transformers import AutoConfig
 
-    class Converter(TransformersConverter):
+    class Converter(TransformersConverter):  # type: ignore[misc]
         def load_tokenizer(self, *args: Any, **options: Any) -> Numbers:
             return Numbers(AutoConfig.from_pretrained(folder))
 
@@ -172,8 +172,11 @@ class Worker:
         Raises:
             RuntimeError: the system failed; the message is its own.
         """
-        self.pipe.send((sources, num_beams, new_tokens))
-        reply = self.pipe.recv()
+        try:
+            self.pipe.send((sources, num_beams, new_tokens))
+            reply: Reply | str = self.pipe.recv()
+        except (EOFError, OSError):
+            reply = "the process has ended: it could not build the system, or ran out of memory"
         if isinstance(reply, str):
             raise RuntimeError(reply)
         return reply
