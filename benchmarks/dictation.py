@@ -2,7 +2,7 @@
 
     python -m benchmarks.dictation
 
-trains every architecture of chapter 2 eight times as long as the chapter does, from several seeds,
+trains every architecture of chapter 2 four times as long as the chapter does, from several seeds,
 counts which numbers come out right at each length, and writes ``results/dictation-length.json``.
 It takes about a quarter of an hour on one processor core.
 """
@@ -103,7 +103,7 @@ def right(model: Model, examples: list[Example]) -> float:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Training steps of a model.", min=1)] = 4000,
+    steps: Annotated[int, typer.Option(help="Training steps of a model.", min=1)] = 2000,
     seeds: Annotated[int, typer.Option(help="Models of each kind.", min=1)] = 3,
     output: Annotated[Path, typer.Option()] = Path("results/dictation-length.json"),
 ) -> None:
