@@ -4,7 +4,7 @@
 
 trains every architecture of chapter 2 four times as long as the chapter does, from several seeds,
 counts which numbers come out right at each length, and writes ``results/dictation-length.json``.
-It takes about a quarter of an hour on one processor core.
+It takes about ten minutes on one processor core.
 """
 
 from __future__ import annotations
