@@ -69,3 +69,8 @@ def test_the_translator_shows_an_error_as_text(alignment):
     assert "<img" not in answer.value
     assert "&lt;img" in answer.value
     assert view.value == ""
+
+
+def test_the_translator_can_stand_for_another_language(alignment):
+    text = parts(translator(lambda *_: ("", alignment), language="digits", hint="a number"))[0]
+    assert (text.description, text.placeholder) == ("digits", "a number")

@@ -79,6 +79,9 @@ def _sentence(tokens: Sequence[str]) -> str:
 def translator(
     translate: Callable[[str, int], tuple[str, Alignment]],
     examples: Mapping[str, str] | None = None,
+    *,
+    language: str = "English",
+    hint: str = "Type an English sentence",
 ) -> ipywidgets.Widget:
     """A box to type in, the translation, and the cross-attention that led to it.
 
@@ -86,8 +89,10 @@ def translator(
         translate: called with the text and the number of beams; returns the translation and its
             alignment, or raises an error whose message is shown to the reader.
         examples: sentences to choose from, as name and text.
+        language: what stands before the box.
+        hint: what stands in the box while it is empty.
     """
-    text = ipywidgets.Text(value="", placeholder="Type an English sentence", description="English")
+    text = ipywidgets.Text(value="", placeholder=hint, description=language)
     beams = ipywidgets.IntSlider(value=4, min=1, max=8, description="beams")
     button = ipywidgets.Button(description="Translate", button_style="primary")
     answer, view = ipywidgets.HTML(), ipywidgets.HTML()
