@@ -177,8 +177,8 @@ def ignored_outputs_are_asserted(notebook: NotebookNode) -> list[str]:
     return complaints
 
 
-def frame(notebook: NotebookNode) -> list[str]:
-    """The chapter begins with its title, question and time, and has the sections of the frame."""
+def opening(notebook: NotebookNode) -> list[str]:
+    """The first cell holds the title, the question and the time on a CPU."""
     complaints = []
     first = notebook.cells[0] if notebook.cells else None
     if first is None or first.cell_type != "markdown" or not first.source.startswith("# "):
@@ -187,13 +187,17 @@ def frame(notebook: NotebookNode) -> list[str]:
         complaints.append("the first cell asks no question.")
     if "CPU" not in first.source:
         complaints.append("the first cell does not say how long the chapter takes on a CPU.")
+    return complaints
+
+
+def frame(notebook: NotebookNode) -> list[str]:
+    """The chapter has the sections of the frame."""
     titles = [title.lower() for _, title in headings(notebook)]
-    complaints += [
+    return [
         f"there is no section {section!r}."
         for section in FRAME
         if not any(title.startswith(section.lower()) for title in titles)
     ]
-    return complaints
 
 
 def heading_levels(notebook: NotebookNode) -> list[str]:
@@ -253,6 +257,7 @@ RULES: tuple[Rule, ...] = (
     alternative_texts,
     short_cells,
     ignored_outputs_are_asserted,
+    opening,
     frame,
     heading_levels,
     kernel,
