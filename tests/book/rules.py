@@ -26,6 +26,7 @@ MACHINE_PATH = re.compile(
     r"(?<![\w.~-])/(?:home|root|Users|work|opt|mnt|private|usr/local|var/folders|tmp)/[\w.-]+"
     r"|\b[A-Z]:\\Users\\"
 )
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # would hide that a path begins
 OUTSIDE_IMAGE = re.compile(
     r"!\[[^\]]*\]\(\s*<?(?:https?:)?//"
     r"|<(?:img|script|iframe|source|video|audio)\b[^>]*\bsrc\s*=\s*[\"']?(?:https?:)?//"
@@ -50,7 +51,8 @@ def texts(output: NotebookNode) -> Iterator[str]:
     if output.output_type == "stream":
         yield output.text
     elif output.output_type == "error":
-        yield "\n".join([output.ename, output.evalue, *output.traceback])
+        traceback = (COLOUR.sub("", line) for line in output.traceback)
+        yield "\n".join([output.ename, output.evalue, *traceback])
     else:
         for kind, content in output.data.items():
             if not kind.startswith(("image/png", "image/jpeg", "application/")):

@@ -223,6 +223,14 @@ def test_another_setup_cell_is_noticed():
     assert rules.same_setup_cell(new_notebook(), "") == ["there is no code cell."]
 
 
+def test_a_path_in_a_coloured_traceback_is_found():
+    notebook = chapter()
+    line = "File \x1b[32m/" + "home/ada/layer.py\x1b[39m"
+    error = new_output("error", ename="E", evalue="e", traceback=[line])
+    code(notebook, 2).outputs = [error]
+    assert len(rules.no_machine_paths(notebook)) == 1
+
+
 @pytest.mark.parametrize(
     "source",
     [
