@@ -1,56 +1,52 @@
 import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
 
+import small
 from encdec import experiment
-from encdec.data.parallel import Pair, Splits
-from encdec.experiment import Experiment, marian_config, publish, within
-from encdec.recipe import Recipe
+from encdec.experiment import Experiment, publish
+from encdec.recipe import RecipeError, load_recipe
+from encdec.scoring import reports
 
-SMALL = {
-    "name": "tiny",
-    "description": "a tiny run",
-    "data": {"corpus": "tatoeba", "source": "en", "target": "fr"},
-    "tokenizer": {"vocab_size": 200, "dropout": 0.1},
-    "model": {
-        "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2, "d_ff": 32,
-    },
-    "optimization": {
-        "epochs": 1, "max_tokens": 400, "learning_rate": 1e-3, "warmup_steps": 2,
-        "precision": "float32",
-    },
-    "refinement": {"epochs": 1, "learning_rate": 1e-3, "warmup_steps": 2, "joined": 0.5},
-    "evaluation": {"num_beams": 2, "max_new_tokens": 12, "prompts": ("I see it.",)},
+TRANSLATION = {"translation": {"source": "en", "target": "fr"}}
+JOINED = {"translation": {"source": "en", "target": "fr", "joined": 0.5}}
+TWO_STAGES = {
+    "stages": (
+        {"name": "training", "mixture": (TRANSLATION,), **small.OPTIMIZATION},
+        {"name": "refinement", "mixture": (JOINED,), **small.OPTIMIZATION},
+    ),
+    "tokenizer": {"vocab_size": 300, "dropout": 0.1},
     "publish": True,
-}  # fmt: skip
+}
 
 
-@pytest.fixture
-def splits(corpus, monkeypatch):
-    """Splits of the small corpus, in the place of the real one."""
-    made = Splits(corpus[:240], corpus[240:270], corpus[270:310])
-    monkeypatch.setattr(experiment, "load_splits", lambda recipe: made)
-    return made
+@pytest.fixture(autouse=True)
+def corpora(corpus, monkeypatch):
+    small.use(monkeypatch, corpus)
+
+
+def write(recipe, folder):
+    path = folder / f"{recipe.name}.yaml"
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    path.write_text(yaml.safe_dump(content), encoding="utf8")
+    return path
 
 
 @pytest.fixture
 def recipe(tmp_path):
-    import yaml
-
-    recipe = Recipe.model_validate(SMALL)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf8")
-    return path
+    return write(small.recipe(**TWO_STAGES), tmp_path)
 
 
-def run(recipe, folder):
+def run(recipe, folder, **options):
     places = {name: folder / name for name in ("runs", "models", "results")}
-    return experiment.run(recipe, **places)
+    return experiment.run(recipe, **places, **options)
 
 
-def test_a_run_trains_scores_and_publishes(recipe, splits, tmp_path):
+def test_a_run_trains_scores_and_publishes(recipe, tmp_path):
     outcome = run(recipe, tmp_path)
     assert outcome["training"]["epochs"] == 2
     assert set(outcome["scores"]) >= {"beam 2", "greedy", "baseline: source copied"}
-    assert outcome["test"]["references"] == len(splits.test)
     assert outcome["phrasebook"].keys() == {"first run", "last run"}
     published = {path.name for path in (tmp_path / "models" / "tiny").iterdir()}
     assert published >= {
@@ -59,31 +55,124 @@ def test_a_run_trains_scores_and_publishes(recipe, splits, tmp_path):
     }  # fmt: skip
 
 
-def test_a_second_run_of_the_same_recipe_gives_the_same_scores(recipe, splits, tmp_path):
+def test_the_model_after_every_stage_is_kept(recipe, tmp_path):
+    run(recipe, tmp_path)
+    folder = tmp_path / "runs" / "tiny"
+    first, last, final = (
+        load_file(path / "model.safetensors")["model.shared.weight"]
+        for path in (folder / "training/model", folder / "refinement/model", folder / "model")
+    )
+    assert not torch.equal(first, last)
+    assert torch.equal(last, final)
+
+
+def test_a_second_run_of_the_same_recipe_gives_the_same_scores(recipe, tmp_path):
     first, second = run(recipe, tmp_path / "a"), run(recipe, tmp_path / "b")
     assert first["scores"] == second["scores"]
     assert first["prompts"] == second["prompts"]
 
 
-def test_a_finished_run_is_scored_again_without_training(recipe, splits, tmp_path):
+def test_a_finished_run_is_scored_again_without_training(recipe, tmp_path):
     first = run(recipe, tmp_path)
     again = run(recipe, tmp_path)
     assert again["scores"] == first["scores"]
     assert again["training"] == first["training"]
 
 
-def test_a_saved_model_is_half_precision_and_names_its_recipe(recipe, splits, tmp_path):
-    import torch
-    from safetensors.torch import load_file
+def test_a_run_cut_between_its_stages_ends_as_if_it_had_not_been(recipe, tmp_path):
+    run(recipe, tmp_path / "whole")
+    tiny = Experiment.from_recipe(load_recipe(recipe))
+    tiny.trainer(tiny.recipe.stages[0], tmp_path / "cut/runs/tiny/training").run()
+    run(recipe, tmp_path / "cut")
+    whole, cut = (
+        load_file(tmp_path / name / "runs/tiny/model/model.safetensors")
+        for name in ("whole", "cut")
+    )
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
-    from encdec.recipe import load_recipe
 
-    experiment_ = Experiment.from_recipe(load_recipe(recipe))
-    experiment_.save(tmp_path / "model")
+def test_a_saved_model_is_half_precision_and_names_its_recipe(recipe, tmp_path):
+    made = Experiment.from_recipe(load_recipe(recipe))
+    made.save(tmp_path / "model")
     weights = load_file(tmp_path / "model" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
-    assert next(experiment_.model.parameters()).dtype == torch.float32
-    assert load_recipe(tmp_path / "model" / "recipe.yaml") == experiment_.recipe
+    assert next(made.model.parameters()).dtype == torch.float32
+    assert load_recipe(tmp_path / "model" / "recipe.yaml") == made.recipe
+
+
+DENOISING = {
+    "t5": ("span_corruption", "prose", {"restored"}),
+    "bart": ("shuffle_and_infill", "prose", {"restored"}),
+    "pegasus": ("gap_sentences", "prose", {"ROUGE-1", "ROUGE-2", "ROUGE-L"}),
+    "gpt2": ("causal_lm", "german", {"perplexity per token", "perplexity per byte"}),
+}
+
+
+@pytest.mark.parametrize("family", DENOISING)
+def test_every_family_takes_the_whole_path(family, tmp_path):
+    objective, text, metrics = DENOISING[family]
+    mixture = [
+        {"translation": {"source": "en", "target": "de", "prefix": "de: ", "examples": 30}},
+        {"summaries": {"prefixes": ("summarize: ",), "source_limit": 40, "examples": 20}},
+        {"denoising": {"objective": objective, "texts": (text,), "examples": 20}},
+    ]
+    recipe = small.recipe(family, mixture, evaluation={
+        "num_beams": 1, "max_new_tokens": 8, "examples": 6, "prompts": ("de: I see it.",),
+    })  # fmt: skip
+    outcome = run(write(recipe, tmp_path), tmp_path)
+    found = reports(outcome)
+    denoising = "language model" if family == "gpt2" else "denoising"
+    assert list(found) == ["translation en-de", "summaries", denoising]
+    for report in found.values():
+        for scores in report["scores"].values():
+            for score in scores:
+                assert score["low"] <= score["value"] <= score["high"]
+    first = next(iter(found[denoising]["scores"].values()))
+    assert {score["name"] for score in first} == metrics
+    assert outcome["prompts"].keys() == {"de: I see it."}
+
+
+def base_and_tuned(tmp_path, **changes):
+    mixture = [{"denoising": {"objective": "text_infilling", "texts": ("prose",)}}]
+    base = write(small.recipe("bart", mixture, name="base", publish=True), tmp_path)
+    again = {"stages": ({"name": "tuning", "mixture": ({"summaries": {}},), **small.OPTIMIZATION},)}
+    tuned = small.recipe("bart", **again, init_from="base", tokenizer=None, model=None, **changes)
+    return base, write(tuned, tmp_path)
+
+
+def test_a_run_starts_from_another_model(tmp_path):
+    base, tuned = base_and_tuned(tmp_path)
+    run(base, tmp_path)
+    made = Experiment.from_recipe(load_recipe(tuned), base=tmp_path / "models" / "base")
+    theirs = load_file(tmp_path / "models" / "base" / "model.safetensors")
+    assert torch.equal(made.model.model.shared.weight, theirs["model.shared.weight"].float())
+    assert made.tokenizer.model_max_length == 128
+    run(tuned, tmp_path)
+    assert (tmp_path / "runs" / "tiny" / "model" / "tokenizer.json").read_bytes() == (
+        tmp_path / "models" / "base" / "tokenizer.json"
+    ).read_bytes()
+
+
+def test_a_start_that_is_not_there_names_the_recipe_that_makes_it(tmp_path):
+    _, tuned = base_and_tuned(tmp_path)
+    with pytest.raises(RecipeError, match="base holds no model.*encdec train recipes/base.yaml"):
+        run(tuned, tmp_path)
+
+
+def test_a_start_of_another_family_is_refused(tmp_path):
+    base, tuned = base_and_tuned(tmp_path)
+    run(base, tmp_path)
+    recipe = load_recipe(tuned).model_copy(update={"architecture": "t5"})
+    with pytest.raises(RecipeError, match="architecture='t5', but base.* is 'bart'"):
+        Experiment.from_recipe(recipe, base=tmp_path / "models" / "base")
+
+
+def test_a_smoke_run_of_a_start_is_a_smoke_run_too(tmp_path):
+    _, tuned = base_and_tuned(tmp_path)
+    outcome = run(tuned, tmp_path, smoke=True)
+    assert outcome["name"] == "tiny-smoke"
+    assert (tmp_path / "runs" / "base-smoke" / "model" / "model.safetensors").exists()
+    assert not (tmp_path / "models").exists()
 
 
 def test_publishing_replaces_the_old_model_as_a_whole(tmp_path):
@@ -111,16 +200,3 @@ def test_a_failed_publication_leaves_the_old_model(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         publish(tmp_path / "new", target)
     assert (target / "weights").read_text() == "old"
-
-
-def test_pairs_that_might_not_fit_are_left_out():
-    pairs = [Pair("a" * 10, "b"), Pair("a", "b" * 20)]
-    assert within(pairs, 15) == pairs[:1]
-
-
-def test_the_configuration_is_the_recipes(splits):
-    made = Experiment.from_recipe(Recipe.model_validate(SMALL))
-    config = marian_config(made.recipe.model, made.tokenizer)
-    assert config.d_model == 16
-    assert config.vocab_size == len(made.tokenizer)
-    assert config.decoder_start_token_id == config.pad_token_id == made.tokenizer.pad_token_id

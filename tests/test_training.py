@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from transformers import MarianConfig, MarianMTModel
 
 from encdec import training
-from encdec.data.collate import Example
+from encdec.data.collate import Example, collate
 from encdec.recipe import OptimizationRecipe
 from encdec.training import (
     CHECKPOINT,
@@ -64,8 +65,7 @@ def trainer(folder, net=None, **changes):
         recipe=recipe(**changes),
         folder=Path(folder),
         seed=0,
-        pad_token_id=VOCAB - 1,
-        decoder_start_token_id=VOCAB - 1,
+        collate=partial(collate, pad_token_id=VOCAB - 1, decoder_start_token_id=VOCAB - 1),
     )
 
 

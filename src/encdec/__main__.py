@@ -77,7 +77,7 @@ def train(
             recipe,
             smoke=smoke,
             report=report,
-            on_batch=lambda done, total: update("translating the test set", done, total),
+            on_batch=update,
         )
         if outcome:
             print_scores(outcome)
@@ -88,14 +88,12 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A model folder, e.g. models/marian-en-fr")],
     json: Annotated[Path | None, typer.Option(help="Write the scores to this file too.")] = None,
 ) -> None:
-    """Score a MODEL folder on the held-out sentences that its recipe names."""
-    from encdec import experiment
+    """Score a MODEL folder on what its recipe holds out."""
+    from encdec import scoring
     from encdec.results import provenance, write_json
 
     with one_sentence(), progress_bar() as update:
-        outcome = experiment.evaluate(
-            model, lambda done, total: update("translating the test set", done, total)
-        )
+        outcome = scoring.evaluate(model, on_batch=update)
         print_scores(outcome)
         if json:
             command = f"python -m encdec evaluate {model.as_posix()}"
@@ -144,15 +142,20 @@ def doctor() -> None:
 
 
 def print_scores(outcome: dict[str, Any]) -> None:
-    """The scores of an outcome as a table, each with its interval."""
-    test = outcome["test"]
-    title = f"{test['sentences']:,} sentences, {test['references']:,} references"
-    table = Table("system", "BLEU", "chrF", title=title)
-    for system, scores in outcome["scores"].items():
-        table.add_row(
-            system, *(f"{s['value']:.1f}  [{s['low']:.1f}, {s['high']:.1f}]" for s in scores)
-        )
-    output.print(table, markup=False)
+    """The scores of an outcome, a table for each skill, each score with its interval."""
+    from encdec.card import figure, score_rows, test_size
+    from encdec.scoring import reports
+
+    for name, report in reports(outcome).items():
+        rows = score_rows(report)
+        title = ": ".join(filter(None, (name, test_size(report))))
+        table = Table("system", *(score["name"] for score in rows[0][1]), title=title)
+        for system, scores in rows:
+            table.add_row(system, *map(figure, scores))
+        output.print(table, markup=False)
+        for share in ("distinct", "stutters"):
+            for system, score in report.get(share, {}).items():
+                output.print(f"{share}, {system}: {figure(score)}%", markup=False, highlight=False)
     for source, answer in outcome["prompts"].items():
         output.print(f"{source}  →  {answer}", markup=False, highlight=False)
 

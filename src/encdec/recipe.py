@@ -1,4 +1,8 @@
-"""A recipe: everything that decides a training run, in one YAML file, checked before it starts."""
+"""A recipe: everything that decides a training run, in one YAML file, checked before it starts.
+
+A run has stages; each learns from a mixture of ingredients: sentence pairs, denoising, summaries,
+instructions. Whatever the architecture, a recipe has the same keys.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,23 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encdec.errors import EncdecError
 
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Text = Literal["english", "french", "german", "prose", "functions"]
+
+# What each family's special tokens allow it to be asked.
+OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "marian": (),
+    "t5": ("span_corruption",),
+    "bart": ("text_infilling", "shuffle_and_infill"),
+    "pegasus": ("text_infilling", "gap_sentences"),
+    "gpt2": ("causal_lm",),
+}
 
 
 class RecipeError(EncdecError):
@@ -22,35 +37,125 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class DataRecipe(_Section):
-    """Which pairs are learnt from and which are held out."""
+class HeldOutRecipe(_Section):
+    """Which sentences of Tatoeba no model learns from.
 
-    corpus: Literal["tatoeba", "multi30k"]
-    source: str
-    target: str
-    validation: Positive = 1000  # distinct source sentences, where the corpus has no split
+    With ``both_sides`` neither the source nor the target of a held-out pair occurs in training,
+    in any mixture and any of the three languages; without it only the sources of the same two
+    languages are kept apart. A corpus that brings its own split (Multi30k) keeps it.
+    """
+
+    validation: Positive = 1000  # distinct English sentences for each target language
     test: Positive = 2500
-    split_seed: int = 0
+    seed: int = 0
+    both_sides: bool = True
 
 
 class TokenizerRecipe(_Section):
-    """A joint byte-pair encoding of both languages."""
+    """A joint byte-pair encoding of all that the stages read and write."""
 
     vocab_size: Positive
-    dropout: Probability = 0.0  # BPE-dropout on the training side
+    dropout: Probability = 0.0  # BPE-dropout on the training side of pairs
+    split_digits: bool = False  # every digit is a token of its own
+    split_names: bool = False  # load_model is made of the pieces of "load" and "model"
+    alphabet: Positive | None = None  # the most frequent characters; all if not given
 
 
 class ModelRecipe(_Section):
-    """Sizes of a Marian model."""
+    """Sizes of a model."""
 
     d_model: Positive
-    encoder_layers: Positive
+    encoder_layers: Positive | None = None  # none for a decoder alone
     decoder_layers: Positive
     num_heads: Positive
     d_ff: Positive
     dropout: Probability = 0.1
-    activation: Literal["relu", "gelu", "swish"] = "relu"
+    activation: Literal["relu", "gelu", "gelu_new", "swish"] = "relu"
     max_length: Positive = 256  # longest source and longest target, in tokens
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> ModelRecipe:
+        if self.d_model % self.num_heads:
+            raise ValueError(f"num_heads={self.num_heads} must divide d_model={self.d_model}")
+        return self
+
+
+class _Ingredient(_Section):
+    examples: Positive | None = None  # drawn anew for each epoch; all there are if not given
+
+
+class TranslationRecipe(_Ingredient):
+    """Sentence pairs (see `encdec.data.parallel`)."""
+
+    source: str
+    target: str
+    corpus: Literal["tatoeba", "multi30k"] = "tatoeba"
+    prefix: str = ""  # put before every source
+    joined: Probability = 0.0  # share of sentences joined two by two (see `encdec.data.joining`)
+
+    @property
+    def direction(self) -> str:
+        """Both languages, e.g. ``en-fr``."""
+        return f"{self.source}-{self.target}"
+
+
+class DenoisingRecipe(_Ingredient):
+    """Windows of plain text, to be restored or gone on with (see `encdec.objectives`)."""
+
+    objective: Literal[
+        "span_corruption", "text_infilling", "shuffle_and_infill", "gap_sentences", "causal_lm"
+    ]
+    texts: Annotated[tuple[Text, ...], Field(min_length=1)]
+    window: Annotated[int, Field(ge=8)] = 64  # tokens
+    density: Annotated[float, Field(gt=0, lt=1)] = 0.15  # share of tokens, or sentences, hidden
+    mean_span: Annotated[float, Field(ge=1)] = 3.0  # tokens
+
+
+class SummariesRecipe(_Ingredient):
+    """Functions and the first line of their documentation (see `encdec.data.docstrings`)."""
+
+    prefixes: Annotated[tuple[str, ...], Field(min_length=1)] = ("",)  # the first one is scored
+    source_limit: Positive = 160  # tokens; what follows is cut off
+
+
+class InstructionsRecipe(_Ingredient):
+    """Instructions whose answers a program can check (see `encdec.data.tasks`)."""
+
+    examples: Positive
+
+
+Ingredient = TranslationRecipe | DenoisingRecipe | SummariesRecipe | InstructionsRecipe
+
+
+class IngredientRecipe(_Section):
+    """One ingredient of a mixture: exactly one of the keys."""
+
+    translation: TranslationRecipe | None = None
+    denoising: DenoisingRecipe | None = None
+    summaries: SummariesRecipe | None = None
+    instructions: InstructionsRecipe | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> IngredientRecipe:
+        named = [name for name in IngredientRecipe.model_fields if getattr(self, name)]
+        if len(named) != 1:
+            raise ValueError(
+                f"an ingredient names exactly one of {', '.join(IngredientRecipe.model_fields)}, "
+                f"and this one names {' and '.join(named) or 'none'}"
+            )
+        return self
+
+    @property
+    def kind(self) -> Ingredient:
+        """The one that is named."""
+        [kind] = (kind for _, kind in self if kind)
+        return kind
+
+    def at_most(self, examples: int) -> IngredientRecipe:
+        """The same with fewer examples an epoch."""
+        [(name, kind)] = ((name, kind) for name, kind in self if kind)
+        fewer = min(kind.examples or examples, examples)
+        return IngredientRecipe(**{name: kind.model_copy(update={"examples": fewer})})
 
 
 class OptimizationRecipe(_Section):
@@ -69,61 +174,106 @@ class OptimizationRecipe(_Section):
     save_every: Positive = 500  # steps between two checkpoints
 
 
-class RefinementRecipe(_Section):
-    """A short second run, on sentences of which some are joined (see `encdec.data.joining`)."""
+class MixtureRecipe(_Section):
+    """What a stage learns from."""
 
-    epochs: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    joined: Probability  # share of the sentences
+    name: Name
+    mixture: Annotated[tuple[IngredientRecipe, ...], Field(min_length=1)]
+
+
+class StageRecipe(OptimizationRecipe, MixtureRecipe):
+    """One stage of a run: what it learns from, and how."""
 
 
 class EvaluationRecipe(_Section):
-    """How the result is scored."""
+    """How the result is scored on what was held out."""
 
     num_beams: Positive = 5
     length_penalty: float = 1.0
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     max_new_tokens: Positive = 128
     batch_size: Positive = 64
-    prompts: tuple[str, ...] = ()  # sentences whose translation is recorded
+    examples: Positive = 1000  # of summaries, instructions of each kind, and windows of text
+    prompts: tuple[str, ...] = ()  # texts whose answers are recorded
 
 
 class Recipe(_Section):
-    """One training run, from corpus to scores."""
+    """One training run, from corpora to scores."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Name
     description: str
+    architecture: Literal["marian", "t5", "bart", "pegasus", "gpt2"]
     seed: int = 0
-    data: DataRecipe
-    tokenizer: TokenizerRecipe
-    model: ModelRecipe
-    optimization: OptimizationRecipe
-    refinement: RefinementRecipe | None = None
+    init_from: Name | None = None  # one of the book's models: its tokenizer, sizes and weights
+    held_out: HeldOutRecipe = HeldOutRecipe()
+    tokenizer: TokenizerRecipe | None = None
+    model: ModelRecipe | None = None
+    stages: Annotated[tuple[StageRecipe, ...], Field(min_length=1)]
     evaluation: EvaluationRecipe = EvaluationRecipe()
     publish: bool = False  # write models/<name>/, or only results/<name>.json
 
+    @model_validator(mode="after")
+    def _is_whole(self) -> Recipe:
+        for name in ("tokenizer", "model"):
+            if self.init_from and getattr(self, name):
+                raise ValueError(f"{name} comes from init_from={self.init_from!r}: leave it out")
+            if not self.init_from and not getattr(self, name):
+                raise ValueError(f"the key {name!r} is missing, or init_from, which brings one")
+        if self.model and (self.model.encoder_layers is None) != (self.architecture == "gpt2"):
+            need = "has no" if self.architecture == "gpt2" else "needs"
+            raise ValueError(f"architecture={self.architecture!r} {need} model.encoder_layers")
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names) or "model" in names:  # each has a folder beside model/
+            raise ValueError(
+                f"stages are named {', '.join(names)}, but each needs a name of its own, and none "
+                "may be 'model'"
+            )
+        possible = OBJECTIVES[self.architecture]
+        for ingredient in self.ingredients:
+            denoising = ingredient.denoising
+            if denoising and denoising.objective not in possible:
+                raise ValueError(
+                    f"architecture={self.architecture!r} can't learn objective="
+                    f"{denoising.objective!r}, only {' or '.join(possible) or 'from pairs'}"
+                )
+        return self
+
+    @property
+    def ingredients(self) -> list[IngredientRecipe]:
+        """Those of all stages."""
+        return [ingredient for stage in self.stages for ingredient in stage.mixture]
+
     def smoke(self) -> Recipe:
-        """The same path in less than a minute: a tiny model, few sentences, two epochs."""
+        """The same path in less than a minute: a tiny model, few examples, two epochs at most."""
         return self.model_copy(
             update={
                 "name": f"{self.name}-smoke",
-                "model": self.model.model_copy(
+                "init_from": self.init_from and f"{self.init_from}-smoke",
+                "model": self.model
+                and self.model.model_copy(
                     update={
                         "d_model": 32,
                         "d_ff": 64,
                         "num_heads": 2,
-                        "encoder_layers": 1,
+                        "encoder_layers": self.model.encoder_layers and 1,
                         "decoder_layers": 1,
                     }
                 ),
-                "tokenizer": self.tokenizer.model_copy(update={"vocab_size": 500}),
-                "optimization": self.optimization.model_copy(
-                    update={"epochs": 2, "warmup_steps": 5, "save_every": 10}
+                "tokenizer": self.tokenizer
+                and self.tokenizer.model_copy(update={"vocab_size": 800}),
+                "stages": tuple(
+                    stage.model_copy(
+                        update={
+                            "epochs": 2 - bool(number),
+                            "warmup_steps": 5,
+                            "save_every": 10,
+                            "mixture": tuple(part.at_most(100) for part in stage.mixture),
+                        }
+                    )
+                    for number, stage in enumerate(self.stages)
                 ),
-                "refinement": self.refinement
-                and self.refinement.model_copy(update={"epochs": 1, "warmup_steps": 5}),
                 "evaluation": self.evaluation.model_copy(
-                    update={"num_beams": 2, "max_new_tokens": 20}
+                    update={"num_beams": 2, "max_new_tokens": 20, "examples": 20}
                 ),
                 "publish": False,
             }
@@ -167,13 +317,18 @@ def _sentence(error: ValidationError) -> str:
         return f"unknown key {key!r}; known are {', '.join(_known_keys(first['loc'][:-1]))}."
     if first["type"] == "missing":
         return f"the key {key!r} is missing."
-    return f"{key} = {first['input']!r} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}."
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":  # a check of ours, which names what is wrong
+        return f"{key}: {message}." if key else f"{message}."
+    return f"{key} = {first['input']!r:.80} is wrong: {message[0].lower()}{message[1:]}."
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in location:
-        annotation = section.model_fields[str(part)].annotation
+        if isinstance(part, int):
+            continue  # a place in a list of sections
+        annotation = section.model_fields[part].annotation
         kinds = [annotation, *get_args(annotation)]  # an optional section is a union with None
         section = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
     return list(section.model_fields)

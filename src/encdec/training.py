@@ -1,7 +1,7 @@
 """One short training loop, on Accelerate: mixed precision, several processes, exact resume.
 
-The loop knows nothing of translation. It takes a model that returns logits, and a function that
-gives the examples of an epoch, and it leaves behind a folder::
+The loop knows neither tasks nor architectures. It takes a model that returns logits, a function
+that gives the examples of an epoch and one that makes a batch of them, and leaves behind a folder::
 
     runs/<name>/checkpoint.safetensors   weights, optimizer, generators, position: all of the state
     runs/<name>/log.jsonl                one line every few steps
@@ -32,7 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from encdec.data.collate import IGNORE, Example, bucket_batches, collate
+from encdec.data.collate import IGNORE, Example, bucket_batches
 from encdec.errors import EncdecError
 from encdec.recipe import OptimizationRecipe
 
@@ -42,6 +42,7 @@ CPU_STATE = len(torch.get_rng_state())  # bytes
 LOG = "log.jsonl"
 
 Epoch = Callable[[int], Sequence[Example]]  # number of the epoch -> its examples
+Collate = Callable[[Sequence[Example]], dict[str, Tensor]]  # examples -> a padded batch
 Report = Callable[[dict[str, Any]], None]  # called with every line of the log
 
 
@@ -65,14 +66,14 @@ class Trainer:
     """Trains ``model`` as an :class:`OptimizationRecipe` says.
 
     Args:
-        model: called with ``input_ids``, ``attention_mask`` and ``decoder_input_ids``; its result
-            has ``logits`` (batch, target, vocab).
+        model: called with what ``collate`` gives, but the labels; its result has ``logits``
+            (batch, target, vocab).
         epoch: gives the examples of epoch 0, 1, …; the same number gives the same examples.
         recipe: the optimization section of a recipe.
         folder: where checkpoints and the log are kept; a run found there is continued.
         seed: seed of the order of the batches and of dropout.
-        pad_token_id: fills up sources and decoder inputs.
-        decoder_start_token_id: what the decoder is given before the first token.
+        collate: makes a batch of examples; its ``labels`` (batch, target) are what the logits at
+            the same place should predict, or :data:`~encdec.data.collate.IGNORE`.
         report: called with every line of the log, in the main process.
     """
 
@@ -81,8 +82,7 @@ class Trainer:
     recipe: OptimizationRecipe
     folder: Path
     seed: int
-    pad_token_id: int
-    decoder_start_token_id: int
+    collate: Collate
     report: Report = lambda line: None
     position: Position = field(default_factory=Position)
 
@@ -120,8 +120,8 @@ class Trainer:
         self.wrapped.train()
         started, before = time.perf_counter(), self.position.seconds
         losses: list[Tensor] = []
-        for batch, tokens in self._remaining():
-            losses.append(self._step(batch, tokens))
+        for batch in self._remaining():
+            losses.append(self._step(batch))
             at = self.position
             at.seconds = before + time.perf_counter() - started
             if at.step % LOG_EVERY == 0 or at.step == stop_after:
@@ -137,20 +137,17 @@ class Trainer:
         self._save()
         return self.position
 
-    def _remaining(self) -> Iterator[tuple[list[Example], int]]:
-        """This process's rows of every batch still to come, with the whole batch's label count."""
+    def _remaining(self) -> Iterator[list[Example]]:
+        """Every batch still to come, of all processes together."""
         at = self.position
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
         while at.epoch < self.recipe.epochs:
             examples, batches = self._batches(at.epoch)
             while at.batch < len(batches):
                 batch = [examples[i] for i in batches[at.batch]]
                 at.batch += 1
                 at.step += 1
-                labels = sum(len(example.labels) for example in batch)
-                at.tokens += labels + sum(len(example.input_ids) for example in batch)
-                # A process without a row of its own repeats one that then counts for nothing.
-                yield batch[rank::world] or [Example(batch[0].input_ids, [IGNORE])], labels
+                at.tokens += sum(len(e.input_ids) + len(e.labels) for e in batch)
+                yield batch
             at.epoch += 1
             at.batch = 0
 
@@ -160,15 +157,20 @@ class Trainer:
         generator = random.Random(f"{self.seed} {epoch}")
         return examples, bucket_batches(lengths, self.recipe.max_tokens, generator)
 
-    def _step(self, examples: list[Example], tokens: int) -> Tensor:
+    def _step(self, examples: list[Example]) -> Tensor:
         """One update; returns this process's share of the batch's mean loss, detached."""
         at = self.position
+        tokens = sum(len(example.labels) for example in examples)
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        rows = examples[rank::world]
         learning_rate = schedule(at.step, self.total_steps, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        batch = collate(examples, self.pad_token_id, self.decoder_start_token_id)
+        batch = self.collate(rows or examples[:1])
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
+        if not rows:  # a process without a row of its own repeats one that counts for nothing
+            labels.fill_(IGNORE)
         with self.accelerator.autocast():
             logits = self.wrapped(**batch).logits  # (batch, target, vocab)
         loss = F.cross_entropy(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from encdec.environment import device as current_device
 from encdec.errors import EncdecError
 from encdec.results import book_folder
-from encdec.transformer import EncoderDecoder
+from encdec.transformer import DecoderOnly, EncoderDecoder
 
 
 class ZooError(EncdecError):
@@ -37,6 +37,26 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "book": Entry("marian-en-fr", 7),
         "hub": Entry("Helsinki-NLP/opus-mt-en-fr", 301),
     },
+    "text-to-text": {
+        "book": Entry("t5", 6),
+        "hub": Entry("google-t5/t5-small", 242),
+    },
+    "denoising": {
+        "book": Entry("bart", 6),
+        "hub": Entry("facebook/bart-large", 1018),
+    },
+    "instructions": {
+        "book": Entry("bart-instruct", 6),
+        "hub": Entry("google/flan-t5-small", 308),
+    },
+    "summarization": {
+        "book": Entry("pegasus-docstrings", 6),
+        "hub": Entry("google/pegasus-xsum", 2275),
+    },
+    "language-model": {
+        "book": Entry("gpt", 6),
+        "hub": Entry("openai-community/gpt2", 548),
+    },
 }
 
 
@@ -56,7 +76,7 @@ def load(
     *,
     device: torch.device | str | None = None,
     announce: bool = True,
-) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
+) -> tuple[EncoderDecoder | DecoderOnly, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer, and say which.
 
     Args:
@@ -90,7 +110,7 @@ def load(
 
 def load_folder(
     folder: str | Path, *, device: torch.device | str | None = None
-) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
+) -> tuple[EncoderDecoder | DecoderOnly, PreTrainedTokenizerBase]:
     """Load a model folder in the Hugging Face layout.
 
     Raises:
@@ -110,6 +130,9 @@ def load_folder(
 
 def _pair(
     name: str, device: torch.device | str | None
-) -> tuple[EncoderDecoder, PreTrainedTokenizerBase]:
-    model = EncoderDecoder.from_pretrained(name).to(device or current_device()).eval()
+) -> tuple[EncoderDecoder | DecoderOnly, PreTrainedTokenizerBase]:
+    # A configuration names its family; of those in this book only GPT-2 has no encoder.
+    alone = AutoConfig.from_pretrained(name).model_type == "gpt2"
+    kind = DecoderOnly if alone else EncoderDecoder
+    model = kind.from_pretrained(name).to(device or current_device()).eval()
     return model, AutoTokenizer.from_pretrained(name)
