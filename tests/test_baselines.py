@@ -1,6 +1,14 @@
 import pytest
 
-from encdec.baselines import TranslationMemory, copy_source
+from encdec.baselines import (
+    TranslationMemory,
+    copy_source,
+    function_name,
+    identifier_words,
+    lead_sentence,
+    signature,
+)
+from encdec.data.docstrings import Docstring
 from encdec.data.parallel import Pair
 
 PAIRS = [
@@ -33,3 +41,50 @@ def test_rare_words_weigh_more_than_frequent_ones():
 
 def test_copying_changes_nothing():
     assert copy_source(["Zebra"]) == ["Zebra"]
+
+
+FUNCTION = Docstring(
+    "sample",
+    "KVCache.reorder_rows",
+    "def reorder_rows(\n    self, beam_index: Tensor, *, sep: str = ':'\n) -> None:\n    pass",
+    "Move rows to where the beams went.",
+)
+
+
+def test_a_function_is_summarised_by_its_name_or_its_signature():
+    assert function_name(FUNCTION) == "reorder rows"
+    assert lead_sentence(FUNCTION) == "reorder rows self beam index tensor sep str none"
+
+
+def test_the_lead_of_a_coroutine_begins_with_its_name_too():
+    function = FUNCTION._replace(body="async def read(self):\n    await self.x\n    return 1")
+    assert lead_sentence(function) == "read self"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("snake_case", "snake case"),
+        ("camelCase", "camel case"),
+        ("BPEDropout", "bpe dropout"),
+        ("HTTPServer_v2", "http server v 2"),
+        ("__init__", "init"),
+        ("_", ""),
+    ],
+)
+def test_identifiers_fall_into_words(code, words):
+    assert identifier_words(code) == words
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            "def f(a: dict[str, int] = {1: 2}) -> int:\n    return a",
+            "dict[str, int] = {1: 2}) -> int",
+        ),
+        ("def f(a='('):\n    return a", "def f(a='('):"),
+    ],
+)
+def test_a_signature_ends_at_its_own_colon(body, expected):
+    assert signature(body).endswith(expected)

@@ -1,12 +1,17 @@
-"""What a score has to beat: translators that understand nothing."""
+"""What a score has to beat: translators and summarisers that understand nothing."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from encdec.data.docstrings import Docstring
 from encdec.data.parallel import Pair, sentence_key
+
+# Capitals in a row, a word with or without one, or digits: "HTTPServer_v2" has four.
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def copy_source(sources: Sequence[str]) -> list[str]:
@@ -44,3 +49,28 @@ class TranslationMemory:
             return ""
         nearest = max(similarity, key=lambda index: (similarity[index], -index))
         return self.pairs[nearest].target
+
+
+def function_name(docstring: Docstring) -> str:
+    """Summarise a function by the words of its own name, without its class."""
+    return identifier_words(docstring.name.rpartition(".")[2])
+
+
+def lead_sentence(docstring: Docstring) -> str:
+    """Summarise a function by what its source begins with: the words of name and parameters."""
+    return identifier_words(signature(docstring.body).partition("def ")[2])
+
+
+def identifier_words(code: str) -> str:
+    """The words that names are made of: ``"BPEDropout.pieces_of"`` has four, in small letters."""
+    return " ".join(_WORD.findall(code)).lower()
+
+
+def signature(body: str) -> str:
+    """A function's source up to the colon that ends its first statement."""
+    depth = 0
+    for position, character in enumerate(body):
+        depth += (character in "([{") - (character in ")]}")
+        if character == ":" and not depth:
+            return body[:position]
+    return body.partition("\n")[0]  # brackets in a text that do not match

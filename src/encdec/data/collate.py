@@ -1,6 +1,12 @@
-"""From examples of unequal length to batches: bucketing and padding.
+"""From examples of unequal length to batches: bucketing, padding and packing.
 
-Shape letters: ``batch`` examples, ``source`` and ``target`` tokens.
+Whoever makes a batch here also shifts it: the logits at a place predict the label at that place,
+for encoder–decoders (:func:`collate`) as for decoders alone (:func:`collate_causal`). Transformers'
+own models shift labels once more, so hand them the batch without its labels and compute the loss
+from the logits.
+
+Shape letters: ``batch`` examples or rows, ``source`` and ``target`` tokens, ``length`` tokens of
+both together, less one.
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,8 +81,49 @@ def bucket_batches(
     return batches
 
 
+def truncate_sources(
+    examples: Sequence[Example], max_source: int, max_target: int
+) -> list[Example]:
+    """Cut sources that are too long; refuse targets that are.
+
+    The end of a long source can be spared, and is, up to its last token, which ends the sequence.
+    The end of a target can't: a model would learn to stop in the middle.
+
+    Args:
+        examples: what a model is to learn from.
+        max_source: tokens of a source at most, at least 1.
+        max_target: tokens of a target at most.
+
+    Returns:
+        The examples, in the same order.
+
+    Raises:
+        ValueError: a target is longer than ``max_target``, or ``max_source`` is less than 1.
+    """
+    if max_source < 1:
+        raise ValueError(f"max_source={max_source} must be at least 1.")
+    for index, (_, labels) in enumerate(examples):
+        if len(labels) > max_target:
+            raise ValueError(
+                f"example {index} has {len(labels)} labels, more than max_target={max_target}: "
+                "raise max_target or leave the example out; labels are never cut."
+            )
+    return [
+        example
+        if len(example.input_ids) <= max_source
+        else Example([*example.input_ids[: max_source - 1], example.input_ids[-1]], example.labels)
+        for example in examples
+    ]
+
+
 def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Stack rows of unequal length into ``(batch, longest)``, filled up with ``value``."""
+    """Stack rows of unequal length into ``(batch, longest)``, filled up with ``value``.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not rows:
+        raise ValueError("rows is empty: a batch holds at least one row.")
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
@@ -99,3 +147,141 @@ def collate(
         "decoder_input_ids": pad(shifted, pad_token_id),
         "labels": pad([example.labels for example in examples], IGNORE),
     }
+
+
+def collate_causal(
+    examples: Sequence[Example], pad_token_id: int, *, loss_on_source: bool = False
+) -> dict[str, Tensor]:
+    """Pad examples into a batch that a decoder-only model learns from: source, then target.
+
+    Args:
+        examples: a source has at least one token, because something must stand before the first
+            label; plain text may have a source of nothing but the token that begins a text.
+        pad_token_id: fills up short rows on the right.
+        loss_on_source: whether the source is to be predicted as well, from its second token on.
+
+    Returns:
+        ``input_ids``, ``attention_mask`` and ``labels``, all (batch, length). The last token of a
+        target is no input, since nothing comes after it. Labels are ``IGNORE`` where there is
+        padding, and before the target unless ``loss_on_source``.
+
+    Raises:
+        ValueError: a source or a target is empty, or there are no examples.
+
+    From "Language Models are Unsupervised Multitask Learners" (Radford et al., 2019), section 2.
+    """
+    rows = [_row(index, example, loss_on_source) for index, example in enumerate(examples)]
+    return {
+        "input_ids": pad([input_ids for input_ids, _ in rows], pad_token_id),
+        "attention_mask": pad([[1] * len(input_ids) for input_ids, _ in rows], 0),
+        "labels": pad([labels for _, labels in rows], IGNORE),
+    }
+
+
+def pack(lengths: Sequence[int], max_length: int) -> list[list[int]]:
+    """Put short examples together into rows, so that hardly anything of a batch is padding.
+
+    First-fit decreasing: examples are taken from the longest to the shortest, and each goes into
+    the first row that has room for it. That takes at most 11/9 of the fewest possible rows, and
+    one more.
+
+    Args:
+        lengths: tokens of every example in a row: source and target less one.
+        max_length: tokens of a row at most.
+
+    Returns:
+        Lists of example indices; each index occurs exactly once.
+
+    Raises:
+        ValueError: one example alone is longer than ``max_length``.
+
+    Source: Dósa 2007, The tight bound of first fit decreasing bin-packing algorithm.
+    """
+    for index, length in enumerate(lengths):
+        if length > max_length:
+            raise ValueError(
+                f"example {index} has {length} tokens, more than max_length={max_length}: raise "
+                "max_length or truncate its source."
+            )
+    rows: list[list[int]] = []
+    room = np.empty(len(lengths), dtype=np.int64)  # of each row
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        fits = room[: len(rows)] >= lengths[index]
+        row = int(fits.argmax()) if fits.any() else len(rows)
+        if row == len(rows):
+            rows.append([])
+            room[row] = max_length
+        rows[row].append(index)
+        room[row] -= lengths[index]
+    return rows
+
+
+def collate_packed(
+    rows: Sequence[Sequence[Example]], pad_token_id: int, *, loss_on_source: bool = False
+) -> dict[str, Tensor]:
+    """Pad rows of several examples into a batch that a decoder-only model learns from.
+
+    With :func:`segment_mask` and the positions given here, every example is read as if it stood
+    alone.
+
+    Args:
+        rows: the examples of each row, see :func:`pack`.
+        pad_token_id: fills up short rows on the right.
+        loss_on_source: whether sources are to be predicted as well.
+
+    Returns:
+        ``input_ids`` and ``labels`` as in :func:`collate_causal`; ``position_ids``, which begin
+        anew with every example; ``segment_ids``, which number the examples of a row from 1 and are
+        0 where there is padding. All (batch, length).
+
+    Raises:
+        ValueError: a source or a target is empty, or there are no rows.
+    """
+    columns: dict[str, list[list[int]]] = {
+        name: [[] for _ in rows] for name in ("input_ids", "labels", "position_ids", "segment_ids")
+    }
+    for row, examples in enumerate(rows):
+        for segment, example in enumerate(examples, 1):
+            input_ids, labels = _row(segment - 1, example, loss_on_source)
+            columns["input_ids"][row] += input_ids
+            columns["labels"][row] += labels
+            columns["position_ids"][row] += range(len(input_ids))
+            columns["segment_ids"][row] += [segment] * len(input_ids)
+    fill = {"input_ids": pad_token_id, "labels": IGNORE, "position_ids": 0, "segment_ids": 0}
+    return {name: pad(column, fill[name]) for name, column in columns.items()}
+
+
+def segment_mask(segment_ids: Tensor) -> Tensor:
+    """Let every query see the keys of its own segment up to itself: a block-diagonal causal mask.
+
+    Padding sees padding, so that no query is left without a key.
+
+    Args:
+        segment_ids: from :func:`collate_packed`, (batch, length).
+
+    Returns:
+        Boolean mask, True where a query may attend, (batch, 1, length, length); the 1 stands for
+        all heads.
+
+    Raises:
+        ValueError: the segments are not a table.
+    """
+    if segment_ids.dim() != 2:
+        raise ValueError(
+            f"segment_ids has shape {tuple(segment_ids.shape)}, but must be (batch, length)."
+        )
+    same = segment_ids[:, :, None] == segment_ids[:, None, :]  # (batch, length, length)
+    return same.tril()[:, None]
+
+
+def _row(index: int, example: Example, loss_on_source: bool) -> tuple[list[int], list[int]]:
+    """Input ids and labels of a source and a target in one row; both (length,)."""
+    source, target = example
+    if not source or not target:
+        raise ValueError(
+            f"example {index} has {len(source)} + {len(target)} tokens, but a decoder-only model "
+            "needs at least one before the first label and one label: begin the source with the "
+            "token that begins a text."
+        )
+    text = [*source, *target]
+    return text[:-1], text[1:] if loss_on_source else [*[IGNORE] * (len(source) - 1), *target]
