@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,7 +66,7 @@ def transformer() -> EncoderDecoder:
     )
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], Model]] = {
     "no attention": lambda: lstm("none"),
     "no attention, twice as wide": lambda: lstm("none", 128),
     "additive attention": lambda: lstm("additive"),

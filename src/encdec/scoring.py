@@ -112,7 +112,8 @@ def skills(recipe: Recipe) -> dict[str, list[Ingredient]]:
         if isinstance(kind, TranslationRecipe):
             name = f"translation {kind.direction}"
         elif isinstance(kind, DenoisingRecipe):
-            name = "language model" if kind.objective == "causal_lm" else "denoising"
+            names = {"causal_lm": "language model", "gap_sentences": "gap sentences"}
+            name = names.get(kind.objective, "denoising")
         else:
             name = "summaries" if isinstance(kind, SummariesRecipe) else "instructions"
         found.setdefault(name, []).append(kind)
@@ -270,7 +271,7 @@ def instructions(model: Answerer) -> Report:
     Returns:
         Besides the scores ``by_cluster``: the same for each cluster of tasks.
     """
-    from encdec.data.tasks import check, draw_items
+    from encdec.data.tasks import check, draw_items  # type: ignore[import-untyped]
 
     number = model.settings.examples
     usual = _commonest((item.task, item.answer) for item in draw_items(10 * number, seed=1))
