@@ -121,7 +121,7 @@ def test_every_family_takes_the_whole_path(family, tmp_path):
     })  # fmt: skip
     outcome = run(write(recipe, tmp_path), tmp_path)
     found = reports(outcome)
-    denoising = "language model" if family == "gpt2" else "denoising"
+    denoising = {"gpt2": "language model", "pegasus": "gap sentences"}.get(family, "denoising")
     assert list(found) == ["translation en-de", "summaries", denoising]
     for report in found.values():
         for scores in report["scores"].values():

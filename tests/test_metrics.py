@@ -1,11 +1,22 @@
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encdec.metrics import Score, bleu, chrf, paired_bootstrap
+from encdec.metrics import (
+    Score,
+    accuracy,
+    bleu,
+    chrf,
+    exact_match,
+    paired_bootstrap,
+    perplexity,
+    ratio,
+    rouge,
+)
 
 REFERENCES = [
     ["le chat dort sur le lit .", "le chat est endormi sur le lit ."],
@@ -86,3 +97,99 @@ def test_a_score_reads_and_stores_well():
     assert str(score) == "BLEU 45.7 (95% interval 44.1–47.2)"
     stored = score.as_dict()
     assert stored == {"name": "BLEU", "value": 45.68, "low": 44.1, "high": 47.2, "items": 100}
+
+
+def overlap(candidate, reference, n):
+    """ROUGE-n F1 of two texts of plain words, from its definition."""
+    grams = [
+        Counter(tuple(text[i : i + n]) for i in range(len(text) - n + 1))
+        for text in (candidate, reference)
+    ]
+    totals = [sum(counts.values()) for counts in grams]
+    return 2 * sum((grams[0] & grams[1]).values()) / max(1, sum(totals))
+
+
+def common(a, b):
+    """Length of the longest common subsequence, from its definition."""
+    if not a or not b:
+        return 0
+    if a[0] == b[0]:
+        return 1 + common(a[1:], b[1:])
+    return max(common(a[1:], b), common(a, b[1:]))
+
+
+words = st.lists(st.sampled_from(["cat", "dog", "sat", "mat"]), min_size=2, max_size=7)
+
+
+@settings(max_examples=20)
+@given(words, words)
+def test_rouge_is_its_definition(candidate, reference):
+    one, two, longest = rouge([" ".join(candidate)], [" ".join(reference)], stemmer=False)
+    assert one.value == pytest.approx(100 * overlap(candidate, reference, 1))
+    assert two.value == pytest.approx(100 * overlap(candidate, reference, 2))
+    f1 = 2 * common(candidate, reference) / (len(candidate) + len(reference))
+    assert longest.value == pytest.approx(100 * f1)
+
+
+def test_rouge_is_a_mean_over_texts_and_says_how_it_counted():
+    scores = rouge(["a cat sat", "no"], ["a cat sat", "a dog"])
+    assert [score.name for score in scores] == ["ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    assert scores[0].value == pytest.approx(50)
+    assert "stem:yes" in scores[0].signature
+    assert rouge(["returned values"], ["return value"])[0].value == pytest.approx(100)
+    assert rouge(["returned values"], ["return value"], stemmer=False)[0].value == 0
+
+
+def test_exact_match_takes_any_reference_and_forgives_space_at_the_ends():
+    score = exact_match([" yes ", "no", "Yes"], [["yes", "oui"], ["yes"], ["yes"]])
+    assert score.value == pytest.approx(100 / 3)
+    assert score.items == 3
+
+
+def test_an_accuracy_of_all_still_has_a_doubt():
+    """Of ten right answers in ten nobody concludes that the eleventh must be right."""
+    few, many = accuracy([True] * 10), accuracy([True] * 1000)
+    assert few.value == many.value == few.high == 100
+    assert few.low < 75 < 99 < many.low
+    assert accuracy([False] * 10).low == 0
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
+def test_intervals_of_accuracies_hold_the_truth_as_often_as_they_say(rate):
+    generator = np.random.default_rng(0)
+    drawn = generator.random((600, 60)) < rate
+    held = [score.low <= 100 * rate <= score.high for score in map(accuracy, drawn.tolist())]
+    assert 0.92 < sum(held) / len(held) < 0.99
+
+
+def test_intervals_of_means_hold_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(0)
+    scores = [ratio("mean", generator.exponential(10, 60)) for _ in range(200)]
+    held = sum(score.low <= 10 <= score.high for score in scores)
+    assert 0.88 < held / 200 < 0.98
+
+
+def test_a_ratio_is_of_sums_not_a_mean_of_ratios():
+    assert ratio("share", [1, 9], [1, 99]).value == pytest.approx(0.1)
+
+
+def test_a_uniform_model_hesitates_between_all_tokens():
+    score = perplexity([-3 * math.log(50), -7 * math.log(50)], [3, 7])
+    assert (score.value, score.low, score.high) == pytest.approx((50, 50, 50))
+    assert score.name == "perplexity per token"
+    assert perplexity([-6 * math.log(2)], [3], unit="byte").value == pytest.approx(4)
+
+
+@pytest.mark.parametrize("metric", [rouge, exact_match, perplexity, lambda a, b: ratio("", a, b)])
+def test_lists_that_do_not_belong_together_are_refused(metric):
+    with pytest.raises(ValueError, match="1 hypotheses against references for 2 items"):
+        metric(["a"] if metric in (rouge, exact_match) else [1.0], [1, 1])
+    with pytest.raises(ValueError, match="at least one item"):
+        metric([], [])
+
+
+def test_nothing_to_divide_by_is_refused():
+    with pytest.raises(ValueError, match=r"the wholes of restored add up to 0, not more"):
+        ratio("restored", [0, 0], [0, 0])
+    with pytest.raises(ValueError, match="right is empty"):
+        accuracy([])

@@ -9,9 +9,32 @@ from encdec.zoo import ZooError
 MARIAN = zoo.models_folder() / "marian-en-fr"
 
 
-def test_every_catalogued_book_model_is_at_hand():
+RECIPES = zoo.models_folder().parent / "recipes"
+AT_HAND = [
+    task for task, entries in zoo.CATALOGUE.items() if entries["book"].name in zoo.available()
+]
+
+
+def test_every_model_at_hand_is_in_the_catalogue_and_has_a_recipe():
     names = {entries["book"].name for entries in zoo.CATALOGUE.values()}
-    assert names <= set(zoo.available())
+    assert set(zoo.available()) <= names
+    assert names <= {path.stem for path in RECIPES.glob("*.yaml")}
+
+
+def test_a_catalogued_model_that_is_not_at_hand_names_those_that_are(monkeypatch):
+    monkeypatch.setitem(zoo.CATALOGUE["denoising"], "book", zoo.Entry("not-made-yet", 1))
+    with pytest.raises(ZooError, match="no model folder .*not-made-yet; .* at hand are: .*marian"):
+        zoo.load("denoising", announce=False)
+
+
+@pytest.mark.parametrize("task", AT_HAND)
+def test_every_model_at_hand_is_loaded_and_writes(task):
+    from encdec import DecoderOnly, generate
+
+    model, tokenizer = zoo.load(task, announce=False, device="cpu")
+    assert isinstance(model, DecoderOnly) == (task == "language-model")
+    ids = tokenizer("Where is the sea?", return_tensors="pt").input_ids
+    assert generate(model, ids, max_new_tokens=3).sequences.shape[0] == 1
 
 
 def test_loading_says_which_model_it_is(capsys):
@@ -23,9 +46,11 @@ def test_loading_says_which_model_it_is(capsys):
     assert len(tokenizer) == model.config.vocab_size
 
 
-def test_the_announced_size_is_the_real_one():
-    megabytes = (MARIAN / "model.safetensors").stat().st_size / 1e6
-    assert zoo.CATALOGUE["translation"]["book"].megabytes == round(megabytes)
+@pytest.mark.parametrize("task", AT_HAND)
+def test_the_announced_size_is_the_real_one(task):
+    entry = zoo.CATALOGUE[task]["book"]
+    megabytes = (zoo.models_folder() / entry.name / "model.safetensors").stat().st_size / 1e6
+    assert entry.megabytes == round(megabytes)
 
 
 def test_the_environment_chooses_the_source(monkeypatch):
@@ -66,15 +91,27 @@ def test_transformers_loads_the_same_model():
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_card_shows_the_recorded_scores():
+@pytest.mark.parametrize("name", zoo.available())
+def test_the_card_shows_the_recorded_scores(name):
     import json
 
+    from encdec import results
     from encdec.card import model_card
     from encdec.recipe import load_recipe
 
-    outcome = json.loads((MARIAN / "scores.json").read_text(encoding="utf8"))
-    card = (MARIAN / "README.md").read_text(encoding="utf8")
-    assert card == model_card(load_recipe(MARIAN / "recipe.yaml"), outcome)
+    folder = zoo.models_folder() / name
+    outcome = json.loads((folder / "scores.json").read_text(encoding="utf8"))
+    assert outcome == results.load(name)
+    card = (folder / "README.md").read_text(encoding="utf8")
+    assert card == model_card(load_recipe(folder / "recipe.yaml"), outcome)
+
+
+@pytest.mark.parametrize("name", zoo.available())
+def test_a_model_was_made_by_the_recipe_that_is_kept(name):
+    from encdec.recipe import load_recipe
+
+    kept = load_recipe(RECIPES / f"{name}.yaml")
+    assert load_recipe(zoo.models_folder() / name / "recipe.yaml") == kept
 
 
 def test_the_required_sentences_come_out_right():

@@ -191,7 +191,7 @@ def accuracy(right: Sequence[bool], name: str = "accuracy") -> Score:
     n, p, z = len(right), sum(right) / len(right), 1.959964
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    low, high = min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half))
     return Score(name, 100 * p, 100 * low, 100 * high, n, "interval:Wilson")
 
 
