@@ -20,7 +20,7 @@ import sys
 
 if "google.colab" in sys.modules:  # add the helpers, leave torch as it is
     %pip install -q --no-deps "git+{address}"
-    %pip install -q pooch rouge-score sacrebleu
+    %pip install -q num2words pooch rouge-score sacrebleu
 
 import encdec
 

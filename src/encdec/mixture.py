@@ -301,7 +301,7 @@ def pair_source(
             Pair(generator.choice(kind.prefixes) + source_text(docstring), docstring.summary)
             for docstring in sample(train, kind.examples, generator)
         ]
-    from encdec.data.tasks import draw_items  # type: ignore[import-untyped]
+    from encdec.data.tasks import draw_items
 
     return lambda generator: [
         Pair(item.instruction, item.answer)

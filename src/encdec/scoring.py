@@ -271,7 +271,7 @@ def instructions(model: Answerer) -> Report:
     Returns:
         Besides the scores ``by_cluster``: the same for each cluster of tasks.
     """
-    from encdec.data.tasks import check, draw_items  # type: ignore[import-untyped]
+    from encdec.data.tasks import check, draw_items
 
     number = model.settings.examples
     usual = _commonest((item.task, item.answer) for item in draw_items(10 * number, seed=1))
