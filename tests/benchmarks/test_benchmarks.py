@@ -107,8 +107,11 @@ def best(systems, family):
 @pytest.mark.parametrize("beams", [1, 4])
 @pytest.mark.parametrize(
     ("size", "family", "times"),
-    [("book", "transformers", 2.0), ("t5-small", "transformers", 1.4)]
-    + [("t5-small", "CTranslate2 float32", 0.8)],
+    [
+        ("book", "transformers", 2.0),
+        ("t5-small", "transformers", 1.4),
+        ("t5-small", "CTranslate2 float32", 0.8),
+    ],
 )
 def test_the_recorded_run_is_as_fast_as_the_book_says(size, family, times, beams):
     rows = results.load("benchmark-decoding")["sizes"][size]["rows"]

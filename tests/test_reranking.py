@@ -1,0 +1,46 @@
+import pytest
+
+from encdec.reranking import expected_utility, minimum_risk, sentence_chrf
+
+SAMPLES = ["la mer est belle", "la mer est belle", "la mer est grande", "un chat noir"]
+
+
+def overlap(candidate, reference):
+    a, b = set(candidate.split()), set(reference.split())
+    return len(a & b) / len(a | b)
+
+
+def test_an_expectation_is_the_mean_over_all_samples():
+    for candidate in SAMPLES:
+        by_hand = sum(overlap(candidate, sample) for sample in SAMPLES) / len(SAMPLES)
+        assert expected_utility([candidate], SAMPLES, overlap) == pytest.approx([by_hand])
+
+
+def test_a_candidate_is_asked_for_once_however_often_it_occurs():
+    asked = []
+
+    def counting(candidate, reference):
+        asked.append((candidate, reference))
+        return overlap(candidate, reference)
+
+    expected_utility(SAMPLES, SAMPLES, counting)
+    assert len(asked) == len(set(asked)) == 9
+
+
+def test_the_outlier_loses_and_what_resembles_the_others_wins():
+    assert SAMPLES[minimum_risk(SAMPLES)] == "la mer est belle"
+    assert minimum_risk(["un chat noir", "la mer est"], SAMPLES) == 1
+    assert minimum_risk(["a", "a"], ["a"]) == 0
+
+
+def test_chrf_of_a_sentence_is_that_of_sacrebleu():
+    assert sentence_chrf("la mer", "la mer") == 100
+    assert 0 < sentence_chrf("la mer", "la terre") < 100
+    assert sentence_chrf("la mer", "xyz") == 0
+
+
+def test_nothing_to_choose_from_is_explained():
+    with pytest.raises(ValueError, match="no candidates: there is nothing to choose from"):
+        minimum_risk([])
+    with pytest.raises(ValueError, match="no samples: an expectation needs at least one"):
+        expected_utility(["a"], [])
