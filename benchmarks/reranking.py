@@ -70,12 +70,12 @@ def main(
     systems = {name: [each[name] for each in chosen] for name in chosen[0]}
     systems["greedy"] = model.answer(list(groups), num_beams=1)
     references = list(groups.values())
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {
-            "scores": [bleu(found, references).as_dict(), chrf(found, references).as_dict()],
-            "against_beams": paired_bootstrap(systems["beam 5"], found, references),
+            "scores": [bleu(answers, references).as_dict(), chrf(answers, references).as_dict()],
+            "against_beams": paired_bootstrap(systems["beam 5"], answers, references),
         }
-        for name, found in systems.items()
+        for name, answers in systems.items()
     }
     for name, row in found.items():
         console, scores = Console(), row["scores"]

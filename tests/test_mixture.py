@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import small
 from encdec.corpora import Corpora
 from encdec.data.parallel import Pair
+from encdec.data.tasks import draw_items
 from encdec.mixture import (
     LEAST_WINDOW,
     Encoder,
@@ -196,6 +197,16 @@ def test_translations_carry_their_prefix_and_come_from_training(corpora, encoder
     known = {(f"x: {pair.source}", pair.target) for pair in corpora.pairs(made_recipe("de")).train}
     found = {tuple(decode(ids, skip_special_tokens=True) for ids in example) for example in made(0)}
     assert found == known
+
+
+def test_instructions_are_of_the_tasks_and_templates_that_are_asked_for(corpora, encoders):
+    ingredient = {"instructions": {"examples": 30, "tasks": ("plural",), "templates": 1}}
+    encoder = encoders["t5"]
+    items = draw_items(2000, seed=0, tasks=["plural"], templates=1)
+    known = encoder.examples([Pair(item.instruction, item.answer) for item in items])
+    found = mixture(corpora, encoder, [ingredient])(0)
+    assert 20 < len(found) <= 30  # those that would leak what a corpus holds out are missing
+    assert all(example in known for example in found)
 
 
 def made_recipe(target):

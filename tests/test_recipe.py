@@ -75,6 +75,23 @@ def test_an_ingredient_is_one_thing(written, content, ingredient):
         load_recipe(written(content))
 
 
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"tasks": ["plural", "cooking"]}, "unknown task 'cooking': the tasks are number_in_"),
+        ({"tasks": ["opposite"]}, "no task of the split 'train' is among opposite"),
+        ({"templates": 7}, "templates=7: training has 1 to 6 templates"),
+    ],
+)
+def test_instructions_are_of_tasks_and_templates_that_there_are(written, content, chosen, message):
+    ingredient = {"instructions": {"examples": 5}}
+    content["stages"][0]["mixture"][0] = ingredient
+    assert load_recipe(written(content)).ingredients[0].kind.examples == 5
+    ingredient["instructions"] |= chosen
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(written(content))
+
+
 def test_an_objective_fits_the_architecture(written, content):
     denoising = {"denoising": {"objective": "span_corruption", "texts": ["prose"]}}
     content["stages"][0]["mixture"] = [denoising]

@@ -156,5 +156,6 @@ def check(
         raise ValueError(f"num_beams={num_beams}: at least one beam is needed.")
     if max_new_tokens <= (needed := sum(map(len, phrases))):
         raise ValueError(
-            f"max_new_tokens={max_new_tokens} leaves no room for {needed} demanded tokens and an end."
+            f"max_new_tokens={max_new_tokens} leaves no room for {needed} demanded tokens and "
+            "the end."
         )

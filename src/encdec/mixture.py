@@ -305,7 +305,12 @@ def pair_source(
 
     return lambda generator: [
         Pair(item.instruction, item.answer)
-        for item in draw_items(kind.examples, generator.getrandbits(32))
+        for item in draw_items(
+            kind.examples,
+            generator.getrandbits(32),
+            tasks=kind.tasks,
+            templates=kind.templates,
+        )
         if not corpora.leaks(item.instruction, item.answer)
     ]
 

@@ -122,6 +122,15 @@ class InstructionsRecipe(_Ingredient):
     """Instructions whose answers a program can check (see `encdec.data.tasks`)."""
 
     examples: Positive
+    tasks: tuple[str, ...] | None = None  # all of the training's
+    templates: Positive | None = None  # the first so many of each task; all of the training's
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> InstructionsRecipe:
+        from encdec.data.tasks import draw_items
+
+        draw_items(0, 0, tasks=self.tasks, templates=self.templates)
+        return self
 
 
 Ingredient = TranslationRecipe | DenoisingRecipe | SummariesRecipe | InstructionsRecipe

@@ -204,11 +204,12 @@ def draw_items(
         chosen = [task for task in chosen if task.is_large]
     if not chosen:
         raise ValueError(f"no task of the split {split!r} is among {', '.join(tasks or ())}.")
+    numbers = {task.name: template_numbers(task, split, templates) for task in chosen}
     generator = random.Random(seed)
     items = []
     for _ in range(number):
         task = generator.choice(chosen)
-        template = generator.choice(template_numbers(task, split, templates))
+        template = generator.choice(numbers[task.name])
         slots, answer = task.draw(generator, unseen=unseen_items)
         instruction = task.templates[template].format_map(slots)
         items.append(Item(task.name, task.cluster, template, instruction, answer))
