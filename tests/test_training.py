@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import MarianConfig, MarianMTModel
 
-from encdec import training
+from encdec import EncoderDecoder, training
 from encdec.data.collate import Example, collate
 from encdec.recipe import OptimizationRecipe
 from encdec.training import (
@@ -78,6 +78,16 @@ def test_training_lowers_the_loss(tmp_path):
     log = read_log(tmp_path / LOG)
     assert log[-1]["loss"] < log[0]["loss"] - 0.05
     assert log[-1]["step"] <= log[-1]["of"]
+
+
+def test_a_model_that_returns_its_logits_learns_as_one_that_wraps_them(tmp_path):
+    theirs = model(dropout=0.0)
+    theirs.save_pretrained(tmp_path / "first")
+    ours = EncoderDecoder.from_pretrained(tmp_path / "first")
+    trainer(tmp_path / "theirs", theirs, epochs=9).run()
+    trainer(tmp_path / "ours", ours, epochs=9).run()
+    lines = [read_log(tmp_path / name / LOG)[-1] for name in ("theirs", "ours")]
+    assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("stop_after", [4, 7, 13])

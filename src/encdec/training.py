@@ -66,8 +66,8 @@ class Trainer:
     """Trains ``model`` as an :class:`OptimizationRecipe` says.
 
     Args:
-        model: called with what ``collate`` gives, but the labels; its result has ``logits``
-            (batch, target, vocab).
+        model: called with what ``collate`` gives, but the labels; its result is logits (batch,
+            target, vocab), or has ``logits``.
         epoch: gives the examples of epoch 0, 1, …; the same number gives the same examples.
         recipe: the optimization section of a recipe.
         folder: where checkpoints and the log are kept; a run found there is continued.
@@ -172,7 +172,8 @@ class Trainer:
         if not rows:  # a process without a row of its own repeats one that counts for nothing
             labels.fill_(IGNORE)
         with self.accelerator.autocast():
-            logits = self.wrapped(**batch).logits  # (batch, target, vocab)
+            output = self.wrapped(**batch)
+        logits = output if isinstance(output, Tensor) else output.logits  # (batch, target, vocab)
         loss = F.cross_entropy(
             logits.float().flatten(0, 1),
             labels.flatten(),

@@ -1,0 +1,183 @@
+"""Training throughput beside transformers' `Seq2SeqTrainer`, in useful tokens: without padding.
+
+    python -m benchmarks.training
+
+takes some six minutes on two cores and writes ``results/benchmark-training.json``. All learners
+begin with the same weights and learn the same sentence pairs once, in as many batches, with the
+same optimizer; they take turns, a few steps each, so that a slow minute is slow for all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from transformers import AutoTokenizer, MarianConfig, MarianMTModel
+
+from benchmarks.learners import STRETCH, Course, Learn, Learner, Stretch, book, library
+from encdec.corpora import Corpora
+from encdec.environment import quieten
+from encdec.mixture import Encoder, sample
+from encdec.recipe import OptimizationRecipe, Recipe, load_recipe
+from encdec.results import book_folder, provenance, write_json
+from encdec.tokenizer import LAYOUTS
+
+RECIPE = Path("recipes/marian-en-fr.yaml")
+PAIRS = 14_000
+WARMUP = 40  # steps; the recipe's own would not be over at the end
+OURS = "encdec"
+LIBRARY = "Seq2SeqTrainer"
+GROUPED = "Seq2SeqTrainer, length groups"
+LEARNERS: dict[str, tuple[Learn, dict[str, Any]]] = {
+    OURS: (book, {}),
+    "encdec, transformers' model": (book, {"own_model": False}),
+    LIBRARY: (library, {}),
+    GROUPED: (library, {"strategy": "group_by_length"}),
+    "Seq2SeqTrainer, length groups, memory kept": (
+        library,
+        {"strategy": "group_by_length", "keep": True},
+    ),
+}
+PAUSE = 0.3  # seconds; threads of a pool go on looking for work for a while after its last job
+
+
+def make_course(folder: Path, pairs: int = PAIRS) -> Course:
+    """The book's translator before its training, and a sample of what it learnt from.
+
+    Args:
+        folder: where the first weights are written.
+        pairs: sentence pairs, a random choice among those of the recipe.
+    """
+    recipe = load_recipe(RECIPE)
+    released = book_folder("models") / recipe.name
+    tokenizer = AutoTokenizer.from_pretrained(released)
+    config = MarianConfig.from_pretrained(released)
+    config.dtype = torch.float32
+    torch.manual_seed(recipe.seed)
+    MarianMTModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    encoder = Encoder(tokenizer, LAYOUTS["marian"], tokenizer.model_max_length)
+    drawn = sample(training_pairs(recipe), pairs, random.Random(recipe.seed))
+    return Course(folder, encoder.examples(drawn), optimization(recipe))
+
+
+def training_pairs(recipe: Recipe) -> list[Any]:
+    """What the first stage of a translator's recipe learns from."""
+    [part] = recipe.stages[0].mixture
+    if part.translation is None:
+        raise ValueError(f"the recipe {recipe.name!r} does not learn from sentence pairs")
+    return Corpora(recipe.held_out).pairs(part.translation).train
+
+
+def optimization(recipe: Recipe) -> OptimizationRecipe:
+    """The first stage's, for one short epoch in float32."""
+    stage = recipe.stages[0].model_dump(include=set(OptimizationRecipe.model_fields))
+    short = {"epochs": 1, "warmup_steps": WARMUP, "precision": "float32", "save_every": 10**9}
+    return OptimizationRecipe(**stage | short)
+
+
+def measure(
+    course: Course, threads: int, learners: dict[str, tuple[Learn, dict[str, Any]]]
+) -> dict[str, Any]:
+    """Let all learners take turns to the end of the course.
+
+    Returns:
+        For each learner what :func:`summarise` says.
+    """
+    workers = {
+        name: Learner(learn, course, threads, **options)
+        for name, (learn, options) in learners.items()
+    }
+    stretches: dict[str, list[Stretch]] = {name: [] for name in workers}
+    try:
+        for _ in range(course.stretches):
+            for name, worker in workers.items():
+                time.sleep(PAUSE)
+                stretches[name].append(worker.stretch())
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {name: summarise(done) for name, done in stretches.items()}
+
+
+def summarise(stretches: list[Stretch]) -> dict[str, Any]:
+    """Speed (median, lowest, highest; the first stretch is left out), padding and loss curve."""
+    speeds = [stretch.tokens / stretch.seconds for stretch in stretches[1:]]
+    learnt, curve = 0, []
+    for stretch in stretches:
+        learnt += stretch.tokens
+        curve.append({"tokens": learnt, "loss": round(stretch.loss, 4)})
+    padded = sum(stretch.padded for stretch in stretches)
+    return {
+        "tokens_per_second": round(statistics.median(speeds)),
+        "lowest": round(min(speeds)),
+        "highest": round(max(speeds)),
+        "useful_share": round(learnt / padded, 4),
+        "padded_tokens_per_second": round(
+            statistics.median(stretch.padded / stretch.seconds for stretch in stretches[1:])
+        ),
+        "curve": curve,
+    }
+
+
+def main(
+    pairs: Annotated[int, typer.Option(help="Sentence pairs to learn from.", min=1)] = PAIRS,
+    threads: Annotated[list[int] | None, typer.Option(help="Settings, all if none.")] = None,
+    output: Annotated[Path, typer.Option()] = Path("results/benchmark-training.json"),
+) -> None:
+    """Train side by side and write down."""
+    quieten()
+    with tempfile.TemporaryDirectory() as temporary:
+        course = make_course(Path(temporary), pairs)
+        if course.stretches < 2:
+            raise typer.BadParameter(
+                f"{pairs} pairs make {course.steps} batches, but {2 * STRETCH} are the fewest "
+                "that can be timed",
+                param_hint="--pairs",
+            )
+        lengths = [len(e.input_ids) + len(e.labels) for e in course.examples]
+        print(f"{course.steps} steps, {course.sentences} sentences a batch", flush=True)
+        found: dict[str, Any] = {}
+        for number in threads or sorted({1, os.cpu_count() or 1}):
+            found[str(number)] = measure(course, number, LEARNERS)
+            for name, row in found[str(number)].items():
+                loss = row["curve"][-1]["loss"]
+                print(f"{number} threads, {name}: {row['tokens_per_second']} tokens/s, {loss=}")
+        write_json(
+            output,
+            {
+                "name": "benchmark-training",
+                "description": "Training speed on the same weights and text, useful tokens/s.",
+                "text": "Tatoeba English–French, training split of marian-en-fr",
+                "pairs": len(course.examples),
+                "tokens": sum(lengths),
+                "tokens_of_a_pair": {
+                    "mean": round(statistics.mean(lengths), 2),
+                    "longest": max(lengths),
+                },
+                "parameters": parameters(course.folder),
+                "steps": course.steps,
+                "sentences_per_batch": course.sentences,
+                "stretch": STRETCH,
+                "optimization": course.recipe.model_dump(mode="json"),
+                "threads": found,
+                "provenance": provenance("python -m benchmarks.training"),
+            },
+        )
+
+
+def parameters(folder: Path) -> int:
+    """Trainable numbers of the model in a folder."""
+    model = MarianMTModel.from_pretrained(folder)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+if __name__ == "__main__":
+    typer.run(main)

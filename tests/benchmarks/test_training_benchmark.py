@@ -1,0 +1,121 @@
+"""Learners get the same text and weights, and what is timed is real text."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoTokenizer, MarianConfig, MarianMTModel
+
+from benchmarks import training
+from benchmarks.learners import STRETCH, Course, Learner, Stretch, book, library
+from encdec import results
+from encdec.data.collate import Example
+from encdec.recipe import OptimizationRecipe
+
+VOCAB = 5000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("first")
+    torch.manual_seed(0)
+    config = MarianConfig(
+        vocab_size=VOCAB, d_model=16, dropout=0.0, scale_embedding=True, encoder_layers=1,
+        decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32, encoder_attention_heads=2,
+        decoder_attention_heads=2, max_position_embeddings=32, pad_token_id=VOCAB - 1,
+        eos_token_id=0, decoder_start_token_id=VOCAB - 1,
+    )  # fmt: skip
+    MarianMTModel(config).save_pretrained(path)
+    AutoTokenizer.from_pretrained(results.book_folder("models") / "marian-en-fr").save_pretrained(
+        path
+    )
+    return path
+
+
+def course(folder, longest, sentences=8 * 3 * STRETCH):
+    """Copying: from 2 to ``longest`` tokens and the end."""
+    generator = random.Random(0)
+    texts = [
+        [generator.randrange(1, 60) for _ in range(generator.randint(2, longest))] + [0]
+        for _ in range(sentences)
+    ]
+    recipe = OptimizationRecipe(
+        epochs=1, max_tokens=16 * (longest + 1), learning_rate=1e-2, warmup_steps=2,
+        precision="float32", save_every=10**9,
+    )  # fmt: skip
+    return Course(folder, [Example(text, text) for text in texts], recipe)
+
+
+def test_learners_get_the_same_text_and_learn_the_same_from_it(folder):
+    same_lengths = course(folder, 2)
+    assert (same_lengths.steps, same_lengths.sentences) == (3 * STRETCH, 8)
+    found = training.measure(same_lengths, 1, {"book": (book, {}), "library": (library, {})})
+    ours, theirs = (found[name]["curve"] for name in ("book", "library"))
+    assert [point["tokens"] for point in ours] == [8 * 6 * STRETCH * n for n in (1, 2, 3)]
+    assert [point["tokens"] for point in ours] == [point["tokens"] for point in theirs]
+    assert ours[-1]["loss"] < ours[0]["loss"] - 1
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=0.02)
+    for row in found.values():
+        assert row["useful_share"] == 1.0
+        assert 0 < row["lowest"] <= row["tokens_per_second"] <= row["highest"]
+
+
+def test_sentences_of_all_lengths_are_counted_without_padding(folder):
+    mixed = course(folder, 20)
+    real = sum(2 * len(example.labels) for example in mixed.examples)
+    learner = Learner(book, mixed, 1, own_model=False)
+    done = [learner.stretch() for _ in range(mixed.stretches)]
+    learner.close()
+    # Steps after the last whole stretch are not timed.
+    assert 0 <= real - sum(each.tokens for each in done) <= STRETCH * mixed.recipe.max_tokens
+    assert all(each.tokens < each.padded for each in done)
+    assert sum(each.padded for each in done) <= mixed.steps * mixed.recipe.max_tokens
+
+
+def test_a_learner_that_fails_says_why(folder, tmp_path):
+    without_weights = replace(course(folder, 2), folder=tmp_path)
+    learner = Learner(book, without_weights, 1)
+    with pytest.raises(RuntimeError, match="holds no config.json"):
+        learner.stretch()
+    learner.close()
+
+
+def test_the_first_stretch_is_warm_up():
+    slow, usual, fast = (Stretch(seconds, 30, 40, 5.0) for seconds in (9.0, 1.0, 0.5))
+    found = training.summarise([slow, usual, fast, fast])
+    assert (found["lowest"], found["tokens_per_second"], found["highest"]) == (30, 60, 60)
+    assert found["useful_share"] == 0.75
+    assert found["curve"][0] == {"tokens": 30, "loss": 5.0}
+    assert found["curve"][-1]["tokens"] == 120
+
+
+def test_the_schedule_of_a_course_is_the_recipes_but_short():
+    recipe = training.load_recipe(training.RECIPE)
+    short = training.optimization(recipe)
+    assert short.epochs == 1
+    assert short.max_tokens == recipe.stages[0].max_tokens
+    assert short.label_smoothing == recipe.stages[0].label_smoothing
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_recorded_run_is_as_fast_as_the_book_says(threads):
+    found = results.load("benchmark-training")["threads"][threads]
+    ours = found[training.OURS]["tokens_per_second"]
+    assert ours >= 2.0 * found[training.LIBRARY]["tokens_per_second"]
+    assert ours >= 1.2 * found[training.GROUPED]["tokens_per_second"]
+
+
+def test_in_the_recorded_run_all_learnt_the_same():
+    record = results.load("benchmark-training")
+    for found in record["threads"].values():
+        assert set(found) == set(training.LEARNERS)
+        curves = {name: row["curve"] for name, row in found.items()}
+        lasts = [curve[-1]["loss"] for curve in curves.values()]
+        learnt = curves[training.OURS][0]["loss"] - curves[training.OURS][-1]["loss"]
+        assert max(lasts) - min(lasts) < 0.1 * learnt
+        tokens = [curve[-1]["tokens"] for curve in curves.values()]
+        assert max(tokens) < 1.02 * min(tokens)
+        assert len(curves[training.OURS]) >= 6
+    assert record["stretch"] == STRETCH
