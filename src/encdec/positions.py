@@ -127,6 +127,35 @@ class SinusoidalPositions(nn.Module):
         return table[positions]
 
 
+class ShiftedPositions(SinusoidalPositions):
+    """Sinusoidal positions that begin to count at `start`, which training can draw at random.
+
+    A model that has seen its words at all numbers up to some limit meets no unknown number in a
+    text that is longer than any it has seen.
+
+    Args:
+        d_model: width of the model, even.
+
+    After "SHAPE: Shifted Absolute Position Embedding for Transformers" (Kiyono et al., 2021).
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__(d_model)
+        self.start = 0
+
+    def forward(self, positions: Tensor, longest: int) -> Tensor:
+        """Look the vectors up.
+
+        Args:
+            positions: (length,) or (batch, length).
+            longest: one more than the highest position.
+
+        Returns:
+            (length, d_model) or (batch, length, d_model).
+        """
+        return super().forward(positions + self.start, longest + self.start)
+
+
 def relative_position_bucket(
     distance: Tensor, *, bidirectional: bool, num_buckets: int, max_distance: int
 ) -> Tensor:

@@ -49,12 +49,13 @@ def carry_out(steps: Iterable[str], letters: str) -> list[str]:
     return found
 
 
-def draw(length: int, generator: random.Random) -> str:
+def draw(length: int, generator: random.Random, alphabet: int = len(LETTERS)) -> str:
     """Draw a list without repetitions.
 
     Args:
-        length: number of letters, 1 to 26.
+        length: number of letters, at least 1.
         generator: source of the draws.
+        alphabet: how many letters there are to draw from, up to 26.
 
     Returns:
         Different letters, in any order.
@@ -62,9 +63,36 @@ def draw(length: int, generator: random.Random) -> str:
     Raises:
         ValueError: if there are not so many letters.
     """
-    if not 1 <= length <= len(LETTERS):
-        raise ValueError(f"length={length} must be from 1 to {len(LETTERS)}")
-    return "".join(generator.sample(LETTERS, length))
+    if not 1 <= length <= min(alphabet, len(LETTERS)):
+        raise ValueError(
+            f"length={length} must be from 1 to the number of letters, alphabet={alphabet}"
+        )
+    return "".join(generator.sample(LETTERS[:alphabet], length))
+
+
+def draw_steps(real: int, slots: int, generator: random.Random) -> list[str]:
+    """Draw an instruction in which some steps change something, and the others copy.
+
+    Instructions of one to five steps can so be equally long: what a model does with more steps is
+    then not mixed up with what it does with more tokens.
+
+    Args:
+        real: number of steps that are no copy.
+        slots: number of all steps.
+        generator: source of the draws.
+
+    Returns:
+        Names in `STEPS`, the real ones at random places.
+
+    Raises:
+        ValueError: if there are more real steps than slots.
+    """
+    if not 0 <= real <= slots:
+        raise ValueError(f"real={real} must be from 0 to slots={slots}")
+    steps = ["copy"] * slots
+    for place in generator.sample(range(slots), real):
+        steps[place] = generator.choice([step for step in STEPS if step != "copy"])
+    return steps
 
 
 def encode(steps: Sequence[str], letters: str, *, show_steps: bool = False) -> Example:
