@@ -144,7 +144,7 @@ def main(
                 output,
                 {
                     "name": "length-generalisation",
-                    "description": "Share of lists copied without a mistake, by length and positions.",
+                    "description": "Share of lists copied without a mistake, by length.",
                     "steps": steps,
                     "batch": BATCH,
                     "longest_in_training": LONGEST,
