@@ -17,6 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 from encdec.data.collate import IGNORE, Example, bucket_batches, collate
 from encdec.environment import quieten
 from encdec.recipe import OptimizationRecipe
@@ -33,11 +37,13 @@ class Course:
     Args:
         folder: the first weights and the tokenizer, in Hugging Face's layout.
         examples: what is learnt.
+        held_out: what nobody learns, but everyone is asked about after each stretch.
         recipe: how it is learnt; one epoch.
     """
 
     folder: Path
     examples: list[Example]
+    held_out: list[Example]
     recipe: OptimizationRecipe
 
     @property
@@ -67,19 +73,27 @@ class Stretch:
         tokens: of real text, source and target together.
         padded: the same with padding.
         loss: mean over the steps of a batch's mean loss, label smoothing included.
+        held_out: mean loss of a token of the held-out text afterwards, without smoothing.
     """
 
     seconds: float
     tokens: int
     padded: int
     loss: float
+    held_out: float
 
 
 @dataclass
 class Clock:
-    """Tells the parent how long a stretch took, and waits until it is called again."""
+    """Tells the parent how long a stretch took, and waits until it is called again.
+
+    Args:
+        pipe: to the parent.
+        course: what is learnt.
+    """
 
     pipe: Connection
+    course: Course
     sizes: list[tuple[int, int]] = field(default_factory=list)  # of each batch: real and padded
     counted: int = 0  # batches that belong to earlier stretches
     started: float = 0.0
@@ -101,16 +115,47 @@ class Clock:
 
         return counted
 
-    def stretch(self, step: int, loss: float) -> None:
+    def stretch(self, step: int, loss: float, model: Any) -> None:
         """Report the steps up to this one; a loader may be some batches ahead."""
         seconds = time.perf_counter() - self.started
         real, padded = zip(*self.sizes[self.counted : step], strict=True)
         self.counted = step
-        self.pipe.send(Stretch(seconds, sum(real), sum(padded), loss))
+        held_out = held_out_loss(model, self.course)  # on nobody's time
+        self.pipe.send(Stretch(seconds, sum(real), sum(padded), loss, held_out))
         self.wait()
 
 
 Learn = Callable[..., None]  # course, clock, options
+
+
+def held_out_loss(model: Any, course: Course) -> float:
+    """Mean loss of a token that nobody learns, in nats."""
+    collator = collating(model)
+    model.eval()
+    total, tokens = 0.0, 0
+    with torch.no_grad():
+        for start in range(0, len(course.held_out), course.sentences):
+            batch = collator(course.held_out[start : start + course.sentences])
+            labels = batch.pop("labels")
+            output = model(**batch)
+            logits = output if isinstance(output, Tensor) else output.logits
+            total += float(
+                F.cross_entropy(
+                    logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
+                )
+            )
+            tokens += int((labels != IGNORE).sum())
+    model.train()
+    return total / tokens
+
+
+def collating(model: Any) -> Callable[[Sequence[Example]], dict[str, Tensor]]:
+    """How the book makes a batch for a model."""
+    return partial(
+        collate,
+        pad_token_id=model.config.pad_token_id,
+        decoder_start_token_id=model.config.decoder_start_token_id,
+    )
 
 
 def book(course: Course, clock: Clock, *, own_model: bool = True) -> None:
@@ -127,12 +172,6 @@ def book(course: Course, clock: Clock, *, own_model: bool = True) -> None:
         if own_model
         else AutoModelForSeq2SeqLM.from_pretrained(course.folder)
     )
-    config = model.config
-    collator = partial(
-        collate,
-        pad_token_id=config.pad_token_id,
-        decoder_start_token_id=config.decoder_start_token_id,
-    )
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
@@ -140,8 +179,8 @@ def book(course: Course, clock: Clock, *, own_model: bool = True) -> None:
             recipe=course.recipe,
             folder=Path(folder),
             seed=SEED,
-            collate=clock.counting(collator),
-            report=lambda line: clock.stretch(line["step"], line["loss"]),
+            collate=clock.counting(collating(model)),
+            report=lambda line: clock.stretch(line["step"], line["loss"], model),
         )
         clock.wait()
         trainer.run(stop_after=course.stretches * STRETCH)
@@ -172,7 +211,7 @@ def library(course: Course, clock: Clock, *, strategy: str = "random", keep: boo
 
         def on_log(self, args: Any, state: Any, control: Any, **options: Any) -> None:
             if "loss" in options["logs"]:
-                clock.stretch(state.global_step, float(options["logs"]["loss"]))
+                clock.stretch(state.global_step, float(options["logs"]["loss"]), model)
 
     if keep:
         keep_freed_memory()
@@ -266,14 +305,12 @@ def serve(
     pipe: Connection, learn: Learn, course: Course, threads: int, options: dict[str, Any]
 ) -> None:
     """What a learner's process does."""
-    import torch
-
     quieten()
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     try:
-        learn(course, Clock(pipe), **options)
-    except EOFError:  # nobody waits for it any more
+        learn(course, Clock(pipe, course), **options)
+    except (EOFError, BrokenPipeError):  # nobody waits for it any more
         return
     except Exception as error:  # whatever a library raises belongs into the message
         pipe.send(f"{type(error).__name__}: {error}")

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, MarianConfig, MarianMTModel
 
 from benchmarks.learners import STRETCH, Course, Learn, Learner, Stretch, book, library
 from encdec.corpora import Corpora
+from encdec.data.parallel import Splits
 from encdec.environment import quieten
 from encdec.mixture import Encoder, sample
 from encdec.recipe import OptimizationRecipe, Recipe, load_recipe
@@ -30,7 +31,7 @@ from encdec.results import book_folder, provenance, write_json
 from encdec.tokenizer import LAYOUTS
 
 RECIPE = Path("recipes/marian-en-fr.yaml")
-PAIRS = 14_000
+PAIRS, HELD_OUT = 14_000, 500
 WARMUP = 40  # steps; the recipe's own would not be over at the end
 OURS = "encdec"
 LIBRARY = "Seq2SeqTrainer"
@@ -64,16 +65,21 @@ def make_course(folder: Path, pairs: int = PAIRS) -> Course:
     MarianMTModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     encoder = Encoder(tokenizer, LAYOUTS["marian"], tokenizer.model_max_length)
-    drawn = sample(training_pairs(recipe), pairs, random.Random(recipe.seed))
-    return Course(folder, encoder.examples(drawn), optimization(recipe))
+    splits, generator = translations(recipe), random.Random(recipe.seed)
+    return Course(
+        folder,
+        encoder.examples(sample(splits.train, pairs, generator)),
+        encoder.examples(sample(splits.validation, HELD_OUT, generator)),
+        optimization(recipe),
+    )
 
 
-def training_pairs(recipe: Recipe) -> list[Any]:
-    """What the first stage of a translator's recipe learns from."""
+def translations(recipe: Recipe) -> Splits:
+    """What the first stage of a translator's recipe learns from, and what it does not."""
     [part] = recipe.stages[0].mixture
     if part.translation is None:
         raise ValueError(f"the recipe {recipe.name!r} does not learn from sentence pairs")
-    return Corpora(recipe.held_out).pairs(part.translation).train
+    return Corpora(recipe.held_out).pairs(part.translation)
 
 
 def optimization(recipe: Recipe) -> OptimizationRecipe:
@@ -113,7 +119,8 @@ def summarise(stretches: list[Stretch]) -> dict[str, Any]:
     learnt, curve = 0, []
     for stretch in stretches:
         learnt += stretch.tokens
-        curve.append({"tokens": learnt, "loss": round(stretch.loss, 4)})
+        losses = {"loss": round(stretch.loss, 4), "held_out": round(stretch.held_out, 4)}
+        curve.append({"tokens": learnt, **losses})
     padded = sum(stretch.padded for stretch in stretches)
     return {
         "tokens_per_second": round(statistics.median(speeds)),
@@ -148,8 +155,8 @@ def main(
         for number in threads or sorted({1, os.cpu_count() or 1}):
             found[str(number)] = measure(course, number, LEARNERS)
             for name, row in found[str(number)].items():
-                loss = row["curve"][-1]["loss"]
-                print(f"{number} threads, {name}: {row['tokens_per_second']} tokens/s, {loss=}")
+                loss, speed = row["curve"][-1]["held_out"], row["tokens_per_second"]
+                print(f"{number} threads, {name}: {speed} tokens/s, held-out loss {loss}")
         write_json(
             output,
             {
@@ -157,6 +164,7 @@ def main(
                 "description": "Training speed on the same weights and text, useful tokens/s.",
                 "text": "Tatoeba English–French, training split of marian-en-fr",
                 "pairs": len(course.examples),
+                "held_out_pairs": len(course.held_out),
                 "tokens": sum(lengths),
                 "tokens_of_a_pair": {
                     "mean": round(statistics.mean(lengths), 2),

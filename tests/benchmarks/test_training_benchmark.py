@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def course(folder, longest, sentences=8 * 3 * STRETCH):
+def course(folder, longest, sentences=8 * 3 * STRETCH + 20):
     """Copying: from 2 to ``longest`` tokens and the end."""
     generator = random.Random(0)
     texts = [
@@ -44,7 +44,8 @@ def course(folder, longest, sentences=8 * 3 * STRETCH):
         epochs=1, max_tokens=16 * (longest + 1), learning_rate=1e-2, warmup_steps=2,
         precision="float32", save_every=10**9,
     )  # fmt: skip
-    return Course(folder, [Example(text, text) for text in texts], recipe)
+    examples = [Example(text, text) for text in texts]
+    return Course(folder, examples[:-20], examples[-20:], recipe)
 
 
 def test_learners_get_the_same_text_and_learn_the_same_from_it(folder):
@@ -57,6 +58,7 @@ def test_learners_get_the_same_text_and_learn_the_same_from_it(folder):
     assert ours[-1]["loss"] < ours[0]["loss"] - 1
     for mine, other in zip(ours, theirs, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=0.02)
+        assert mine["held_out"] == pytest.approx(other["held_out"], rel=0.02)
     for row in found.values():
         assert row["useful_share"] == 1.0
         assert 0 < row["lowest"] <= row["tokens_per_second"] <= row["highest"]
@@ -83,11 +85,11 @@ def test_a_learner_that_fails_says_why(folder, tmp_path):
 
 
 def test_the_first_stretch_is_warm_up():
-    slow, usual, fast = (Stretch(seconds, 30, 40, 5.0) for seconds in (9.0, 1.0, 0.5))
+    slow, usual, fast = (Stretch(seconds, 30, 40, 5.0, 4.0) for seconds in (9.0, 1.0, 0.5))
     found = training.summarise([slow, usual, fast, fast])
     assert (found["lowest"], found["tokens_per_second"], found["highest"]) == (30, 60, 60)
     assert found["useful_share"] == 0.75
-    assert found["curve"][0] == {"tokens": 30, "loss": 5.0}
+    assert found["curve"][0] == {"tokens": 30, "loss": 5.0, "held_out": 4.0}
     assert found["curve"][-1]["tokens"] == 120
 
 
@@ -112,8 +114,8 @@ def test_in_the_recorded_run_all_learnt_the_same():
     for found in record["threads"].values():
         assert set(found) == set(training.LEARNERS)
         curves = {name: row["curve"] for name, row in found.items()}
-        lasts = [curve[-1]["loss"] for curve in curves.values()]
-        learnt = curves[training.OURS][0]["loss"] - curves[training.OURS][-1]["loss"]
+        lasts = [curve[-1]["held_out"] for curve in curves.values()]
+        learnt = curves[training.OURS][0]["held_out"] - lasts[0]
         assert max(lasts) - min(lasts) < 0.1 * learnt
         tokens = [curve[-1]["tokens"] for curve in curves.values()]
         assert max(tokens) < 1.02 * min(tokens)
