@@ -7,6 +7,7 @@ from encdec.positions import (
     LearnedPositions,
     RelativePositionBias,
     RotaryPositions,
+    ShiftedPositions,
     SinusoidalPositions,
     relative_position_bucket,
     sinusoidal_table,
@@ -110,3 +111,11 @@ def test_rotary_products_depend_on_distance_alone():
 def test_rotary_needs_pairs():
     with pytest.raises(ValueError, match="d_kv=5 must be even"):
         RotaryPositions(5)
+
+
+def test_shifted_positions_count_from_where_they_are_told():
+    shifted, plain = ShiftedPositions(8), SinusoidalPositions(8)
+    positions = torch.arange(5)
+    assert torch.equal(shifted(positions, 5), plain(positions, 5))
+    shifted.start = 300
+    assert torch.equal(shifted(positions, 5), plain(positions + 300, 305))
