@@ -128,6 +128,15 @@ class Clock:
 Learn = Callable[..., None]  # course, clock, options
 
 
+def mixed_batches(
+    lengths: Sequence[tuple[int, int]], max_tokens: int, generator: random.Random, *, size: int
+) -> list[list[int]]:
+    """Batches of so many sentences, whatever their lengths."""
+    order = list(range(len(lengths)))
+    generator.shuffle(order)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 def held_out_loss(model: Any, course: Course) -> float:
     """Mean loss of a token that nobody learns, in nats."""
     collator = collating(model)
@@ -158,14 +167,23 @@ def collating(model: Any) -> Callable[[Sequence[Example]], dict[str, Tensor]]:
     )
 
 
-def book(course: Course, clock: Clock, *, own_model: bool = True) -> None:
-    """This book's loop, with its own model or with the library's class, which its recipes train."""
+def book(course: Course, clock: Clock, *, own_model: bool = True, mixed: bool = False) -> None:
+    """This book's loop.
+
+    Args:
+        course: what to learn.
+        clock: whom to report to.
+        own_model: whether the model is the book's, or the library's class, which recipes train.
+        mixed: whether a batch is as many sentences of whatever length, as the library makes them.
+    """
     from transformers import AutoModelForSeq2SeqLM
 
     import encdec.training
     from encdec import EncoderDecoder
 
     vars(encdec.training)["LOG_EVERY"] = STRETCH
+    if mixed:
+        vars(encdec.training)["bucket_batches"] = partial(mixed_batches, size=course.sentences)
     keep_freed_memory()  # as `python -m encdec train` does
     model: Any = (
         EncoderDecoder.from_pretrained(course.folder)
