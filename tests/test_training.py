@@ -155,6 +155,32 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path):
         assert single["loss"] == pytest.approx(double["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["whole", "shared"])
+def test_two_processes_go_on_from_a_checkpoint_whether_or_not_they_share_the_weights(
+    tmp_path, kind
+):
+    trainer(tmp_path / "one", model(dropout=0.0)).run()
+    script = Path(__file__).with_name("two_processes.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    result = subprocess.run(
+        [*command, "--nproc-per-node=2", script, tmp_path / "two", kind],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one.keys() - {"generators"}:
+        assert one[name].shape == two[name].shape
+        torch.testing.assert_close(one[name], two[name], atol=1e-3, rtol=1e-2)
+    # One process reads what two have written.
+    alone = trainer(tmp_path / "two", model(dropout=0.0), epochs=4)
+    assert alone.run().step > read_log(tmp_path / "one" / LOG)[-1]["step"]
+
+
 def test_a_loss_that_is_not_a_number_names_step_and_batch(tmp_path):
     net = model()
     with torch.no_grad():

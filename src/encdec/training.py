@@ -7,11 +7,13 @@ that gives the examples of an epoch and one that makes a batch of them, and leav
     runs/<name>/log.jsonl                one line every few steps
 
 Every process draws the same batches and works on its own rows of each, so the number of processes
-changes nothing but the speed.
+changes nothing but the speed. With FSDP they share out the weights as well; a checkpoint holds them
+whole, so that any number of processes can go on from it.
 """
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import json
 import math
@@ -31,6 +33,7 @@ from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from encdec.data.collate import IGNORE, Example, bucket_batches
 from encdec.errors import EncdecError
@@ -95,14 +98,17 @@ class Trainer:
             mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
         )
         self.precision = precision
+        # FSDP takes apart what it shares out: whoever gave the model wants it back in one piece.
+        self.shared = self.accelerator.is_fsdp2
+        self.network = copy.deepcopy(self.model) if self.shared else self.model
         self.optimizer: Any = torch.optim.AdamW(
-            parameter_groups(self.model, self.recipe.weight_decay),
+            parameter_groups(self.network, self.recipe.weight_decay),
             lr=self.recipe.learning_rate,
             betas=self.recipe.betas,
             eps=self.recipe.eps,
             fused=True,
         )
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.network, self.optimizer)
         # Every epoch has about as many batches as the first; the schedule needs to know in advance.
         self.total_steps = len(self._batches(0)[1]) * self.recipe.epochs
 
@@ -135,6 +141,11 @@ class Trainer:
             if at.step == stop_after:
                 return at
         self._save()
+        if self.shared:
+            given = _unshared(self.model)
+            with torch.no_grad():
+                for name, tensor in _unshared(self.network).items():
+                    given[name].copy_(whole(tensor))
         return self.position
 
     def _remaining(self) -> Iterator[list[Example]]:
@@ -214,13 +225,13 @@ class Trainer:
             TrainingError: the disk is full or the folder can't be written.
         """
         generators = self.accelerator.gather(self._generators()[None])  # (processes, state)
-        if not self.accelerator.is_main_process:
-            return
-        tensors = {f"model.{name}": t for name, t in _unshared(self.model).items()}
+        tensors = {f"model.{name}": whole(t) for name, t in _unshared(self.network).items()}
         tensors["generators"] = generators.cpu()
         state = self.optimizer.state_dict()["state"]
         for index, moments in state.items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+            tensors |= {f"optimizer.{index}.{key}": whole(value) for key, value in moments.items()}
+        if not self.accelerator.is_main_process:  # its parts of shared tensors are sent by now
+            return
         write_safetensors(
             self.folder / CHECKPOINT, tensors, {"position": json.dumps(asdict(self.position))}
         )
@@ -228,7 +239,7 @@ class Trainer:
     def _load(self) -> None:
         path = self.folder / CHECKPOINT
         tensors, metadata = read_safetensors(path)
-        own = _unshared(self.model)
+        own = _unshared(self.network)
         saved = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in saved.items()}:
             raise TrainingError(
@@ -237,22 +248,27 @@ class Trainer:
             )
         with torch.no_grad():
             for name, tensor in own.items():
-                tensor.copy_(saved[name])
+                tensor.copy_(shared_as(tensor, saved[name]))
+        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = tensor
+                weight = weights[int(index)]
+                moment = tensor.shape == weight.shape  # else a count of steps, which all have
+                found = shared_as(weight, tensor) if moment else tensor
+                state.setdefault(int(index), {})[key] = found
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.position = Position(**json.loads(metadata["position"]))
         generators = tensors["generators"]
         own_state = self._generators()
         if generators.shape == (self.accelerator.num_processes, len(own_state)):
-            mine = generators[self.accelerator.process_index]
+            # A copy: torch fails on a state that lies in the middle of other memory.
+            mine = generators[self.accelerator.process_index].clone()
             torch.set_rng_state(mine[:CPU_STATE])
             if self.accelerator.device.type == "cuda":
-                torch.cuda.set_rng_state(mine[CPU_STATE:], self.accelerator.device)
+                torch.cuda.set_rng_state(mine[CPU_STATE:].clone(), self.accelerator.device)
 
     def _generators(self) -> Tensor:
         """State of the generators that dropout draws from: the CPU's, then the GPU's if any."""
@@ -371,6 +387,21 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return tensors, file.metadata() or {}
     except Exception as error:
         raise TrainingError(f"{path} is damaged ({error}); remove it to start over.") from error
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that the processes share (FSDP); any other as it is.
+
+    Every process has to call this, since each sends its part.
+    """
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def shared_as(model: Tensor, tensor: Tensor) -> Tensor:
+    """This process's part of a tensor, if it shares ``model`` with others; else all of it."""
+    if not isinstance(model, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements)
 
 
 def _unshared(model: nn.Module) -> dict[str, Tensor]:
