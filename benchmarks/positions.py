@@ -4,7 +4,7 @@
 
 trains small encoder–decoders that differ in their positions only to copy lists of at most six
 letters, from several seeds, lets them copy longer ones, and writes
-``results/length-generalisation.json``. It takes less than a minute on one processor core for each
+``results/length-generalisation.json``. It takes about a minute on one processor core for each
 seed, and writes after each model.
 """
 
@@ -112,8 +112,8 @@ def test(model: EncoderDecoder, examples: list[Example]) -> dict[str, Any]:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Training steps of a model.", min=1)] = 600,
-    seeds: Annotated[int, typer.Option(help="Models of each kind.", min=1)] = 2,
+    steps: Annotated[int, typer.Option(help="Training steps of a model.", min=1)] = 1500,
+    seeds: Annotated[int, typer.Option(help="Models of each kind.", min=1)] = 3,
     output: Annotated[Path, typer.Option()] = Path("results/length-generalisation.json"),
 ) -> None:
     """Train, test and write down."""

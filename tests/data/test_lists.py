@@ -78,6 +78,8 @@ def test_a_drawn_instruction_has_as_many_real_steps_as_asked_for(real, seed):
     steps = draw_steps(real, 5, random.Random(seed))
     assert len(steps) == 5
     assert sum(step != "copy" for step in steps) == real
+    some = draw_steps(5, 5, random.Random(seed), ["copy", "reverse"])
+    assert some == ["reverse"] * 5
     assert set(draw(4, random.Random(seed), alphabet=4)) == set("abcd")
 
 

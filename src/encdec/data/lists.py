@@ -70,7 +70,9 @@ def draw(length: int, generator: random.Random, alphabet: int = len(LETTERS)) ->
     return "".join(generator.sample(LETTERS[:alphabet], length))
 
 
-def draw_steps(real: int, slots: int, generator: random.Random) -> list[str]:
+def draw_steps(
+    real: int, slots: int, generator: random.Random, among: Sequence[str] = tuple(STEPS)
+) -> list[str]:
     """Draw an instruction in which some steps change something, and the others copy.
 
     Instructions of one to five steps can so be equally long: what a model does with more steps is
@@ -80,6 +82,7 @@ def draw_steps(real: int, slots: int, generator: random.Random) -> list[str]:
         real: number of steps that are no copy.
         slots: number of all steps.
         generator: source of the draws.
+        among: the steps to choose from; "copy" is left out.
 
     Returns:
         Names in `STEPS`, the real ones at random places.
@@ -91,7 +94,7 @@ def draw_steps(real: int, slots: int, generator: random.Random) -> list[str]:
         raise ValueError(f"real={real} must be from 0 to slots={slots}")
     steps = ["copy"] * slots
     for place in generator.sample(range(slots), real):
-        steps[place] = generator.choice([step for step in STEPS if step != "copy"])
+        steps[place] = generator.choice([step for step in among if step != "copy"])
     return steps
 
 
