@@ -50,6 +50,59 @@ def test_translate_refuses_bad_input_in_one_sentence(arguments, sentence):
     assert sentence in refused(run("translate", *arguments))
 
 
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """A file that the project has never seen, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"Room {n} is free.,La salle {n} est libre." for n in range(10, 50)]
+    path = tmp_path / "Hotel_rooms.csv"
+    path.write_text("\n".join(["english,french", *rows]), encoding="utf8")
+    return path
+
+
+OWN = ("--source", "english", "--target", "french", "--epochs", 1)
+
+
+def test_train_tunes_a_model_on_a_file_of_ones_own(own_data):
+    result = run("train", "--data", own_data, *OWN)
+    assert result.exit_code == 0, result.output
+    assert "nearest" in result.stdout
+    assert "runs/hotel-rooms/model" in result.stdout
+    folder = Path("runs/hotel-rooms")
+    outcome = json.loads(Path("results/hotel-rooms.json").read_text())
+    assert outcome["test"]["sources"] == 4
+    card = (folder / "model" / "README.md").read_text(encoding="utf8")
+    assert "It starts from the weights of marian-en-fr. Stages: fine tuning." in card
+    assert "license: other" in card  # it is the file's owner who knows
+    again = run("evaluate", folder / "model")
+    assert again.exit_code == 0, again.output
+    assert run("train", "--data", own_data, *OWN).exit_code == 0  # a finished run is scored again
+    other = run("train", "--data", own_data, *OWN[:-1], 2)
+    assert "runs/hotel-rooms holds a run with other settings" in refused(other)
+    assert not Path("models").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "give a recipe, with or without --smoke, or --data"),
+        (("x.yaml", "--data", "x.csv"), "give a recipe, with or without --smoke, or --data"),
+        (("--data", "x.csv", "--smoke"), "give a recipe, with or without --smoke, or --data"),
+        (("--data", "x.csv"), "x.csv does not exist"),
+        (("--data", "Hotel_rooms.csv"), "line 2, has no 'source'; it has 'english', 'french'"),
+        (
+            ("--data", "Hotel_rooms.csv", "--start", "gpt5"),
+            "no model 'gpt5' to start from; at hand",
+        ),
+        (("--data", "Hotel_rooms.csv", *OWN, "--name", "A B"), "name = 'A B' is wrong"),
+        (("--data", "Hotel_rooms.csv", *OWN[:-1], 0), "epochs = 0 is wrong"),
+    ],
+)
+def test_train_explains_what_is_wrong_with_ones_own_data(own_data, arguments, sentence):
+    assert sentence in refused(run("train", *arguments))
+    assert [path.name for path in own_data.parent.iterdir()] == ["Hotel_rooms.csv"]
+
+
 def test_train_refuses_a_bad_recipe_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = RECIPES[0].read_text(encoding="utf8").replace("epochs:", "epoch:")

@@ -237,6 +237,18 @@ def test_norms_and_biases_are_not_decayed():
     assert len(decayed["params"]) + len(free["params"]) == len(trained)
 
 
+def test_a_table_of_token_vectors_may_move_faster_than_the_rest():
+    network = model()
+    table = network.get_input_embeddings().weight
+    *usual, fast = parameter_groups(network, 0.1, embedding_rate=5.0)
+    assert [group["rate"] for group in (*usual, fast)] == [1.0, 1.0, 5.0]
+    assert len(fast["params"]) == 1
+    assert fast["params"][0] is table
+    assert all(p is not table for group in usual for p in group["params"])
+    together = sum(len(group["params"]) for group in (*usual, fast))
+    assert together == len([p for p in network.parameters() if p.requires_grad])
+
+
 def test_precision_is_taken_as_asked_or_chosen():
     assert choose_precision("float16") == "float16"
     assert choose_precision("auto") in ("bfloat16", "float32")

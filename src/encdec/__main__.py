@@ -56,12 +56,28 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/marian-en-fr.yaml")],
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe, e.g. recipes/marian-en-fr.yaml")
+    ] = None,
     smoke: Annotated[bool, typer.Option(help="Take the whole path in less than a minute.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Instead of a recipe: your pairs, .csv, .tsv or .jsonl")
+    ] = None,
+    source: Annotated[str, typer.Option(help="The column that is read.")] = "source",
+    target: Annotated[str, typer.Option(help="The column that is to be written.")] = "target",
+    start: Annotated[str, typer.Option(help="The model to start from.")] = "marian-en-fr",
+    prefix: Annotated[str, typer.Option(help="Text to put before every source.")] = "",
+    epochs: Annotated[int, typer.Option(help="How often every pair is seen.")] = 5,
+    name: Annotated[str | None, typer.Option(help="Of the run; the file's if not given.")] = None,
 ) -> None:
-    """Train, score and save the model of a RECIPE; run it again to continue after a kill."""
-    from encdec import experiment
+    """Train, score and save the model of a RECIPE, or tune one of the book's on your own --data.
+
+    Run it again to continue after a kill.
+    """
+    from encdec import experiment, zoo
+    from encdec.data.files import read_pairs
     from encdec.environment import quieten
+    from encdec.recipe import RecipeError, fine_tuning_recipe, load_recipe
     from encdec.training import keep_freed_memory
 
     quieten()
@@ -73,14 +89,37 @@ def train(
             text = f"epoch {line['epoch'] + 1}  loss {line['loss']:.3f}  {speed:,.0f} tokens/s"
             update(text, line["step"], line["of"])
 
+        if recipe and not data:
+            path = recipe
+        elif data and not recipe and not smoke:
+            if start not in zoo.available():
+                raise RecipeError(
+                    f"there is no model {start!r} to start from; at hand are: "
+                    f"{', '.join(zoo.available())}."
+                )
+            read_pairs(data, source, target)  # a fault of the file leaves no folder behind
+            made = fine_tuning_recipe(
+                data,
+                source=source,
+                target=target,
+                start=load_recipe(zoo.models_folder() / start / "recipe.yaml"),
+                name=name or data.stem.lower().replace("_", "-").replace(" ", "-"),
+                prefix=prefix,
+                epochs=epochs,
+            )
+            path = experiment.prepare(made)
+        else:
+            raise RecipeError("give a recipe, with or without --smoke, or --data and its options.")
         outcome = experiment.run(
-            recipe,
+            path,
             smoke=smoke,
             report=report,
             on_batch=update,
         )
         if outcome:
             print_scores(outcome)
+            if data is not None:
+                output.print(f"The model is in runs/{outcome['name']}/model.", highlight=False)
 
 
 @app.command()

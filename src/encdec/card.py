@@ -7,6 +7,7 @@ from typing import Any
 from encdec.recipe import (
     DenoisingRecipe,
     InstructionsRecipe,
+    PairsRecipe,
     Recipe,
     SummariesRecipe,
     TranslationRecipe,
@@ -34,6 +35,10 @@ _SOURCES = {
         "Some templates, items, tasks and whole clusters of tasks are in no training.",
         "a few kinds of instructions about small, closed matters; it answers others at random",
     ),
+    "pairs": (
+        "Pairs of a file that its owner brought. No source of the test split is in training.",
+        "what that file holds",
+    ),
 }
 _LANGUAGES = {"english": "en", "french": "fr", "german": "de"}
 _CAUSAL, _USUAL = (
@@ -57,7 +62,7 @@ def model_card(recipe: Recipe, outcome: dict[str, Any]) -> str:
     start = f"It starts from the weights of {recipe.init_from}. " if recipe.init_from else ""
     return f"""---
 language: [{", ".join(_languages(recipe))}]
-license: cc-by-2.0
+license: {"other" if "pairs" in _corpora(recipe) else "cc-by-2.0"}
 pipeline_tag: {_pipeline(recipe)}
 library_name: transformers
 ---
@@ -165,6 +170,8 @@ def _corpora(recipe: Recipe) -> list[str]:
         elif isinstance(kind, DenoisingRecipe):
             for text in kind.texts:
                 found["tatoeba" if text in _LANGUAGES else "docstrings"] = None
+        elif isinstance(kind, PairsRecipe):
+            found["pairs"] = None
         else:
             found["docstrings" if isinstance(kind, SummariesRecipe) else "instructions"] = None
     return list(found)

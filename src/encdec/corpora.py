@@ -20,7 +20,7 @@ from encdec.data.parallel import (
     sentence_key,
     split_by_source,
 )
-from encdec.recipe import HeldOutRecipe, Text, TranslationRecipe
+from encdec.recipe import HeldOutRecipe, PairsRecipe, Text, TranslationRecipe
 
 if TYPE_CHECKING:
     from encdec.data.docstrings import DocstringSplits
@@ -55,6 +55,16 @@ class Corpora:
         else:
             splits = self._by_source(recipe.target, recipe.source)
         return Splits(*(pairs[: self.limit] for pairs in vars(splits).values()))
+
+    def file(self, recipe: PairsRecipe) -> Splits:
+        """The pairs of a file, the same source never on two sides."""
+        from encdec.data.files import read_pairs
+
+        pairs = read_pairs(recipe.file, recipe.source, recipe.target)
+        distinct = len({sentence_key(pair.source) for pair in pairs})
+        test = max(1, round(recipe.test * distinct))
+        splits = split_by_source(pairs, validation=0, test=test, seed=self.held_out.seed)
+        return Splits(*(found[: self.limit] for found in vars(splits).values()))
 
     @cached_property
     def docstrings(self) -> DocstringSplits:

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from encdec import zoo
 from encdec.answers import Progress, silent
 from encdec.architectures import ARCHITECTURES, Architecture
 from encdec.card import model_card
 from encdec.corpora import Corpora
 from encdec.mixture import Encoder, Mixture, tokenizer_texts
-from encdec.recipe import Recipe, RecipeError, StageRecipe, load_recipe
+from encdec.recipe import Recipe, RecipeError, StageRecipe, dump_recipe, load_recipe
 from encdec.results import provenance, write_json
 from encdec.scoring import evaluate
 from encdec.tokenizer import train_tokenizer
@@ -110,10 +110,7 @@ class Experiment:
         self.tokenizer.save_pretrained(folder)
         # The library indents this file, which doubles its size.
         self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-        recipe = yaml.safe_dump(
-            self.recipe.model_dump(mode="json", exclude_none=True), sort_keys=False
-        )
-        (folder / "recipe.yaml").write_text(recipe, encoding="utf8")
+        (folder / "recipe.yaml").write_text(dump_recipe(self.recipe), encoding="utf8")
 
 
 def load_base(recipe: Recipe, folder: Path) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
@@ -171,6 +168,8 @@ def run(
     recipe = load_recipe(recipe_path)
     command = f"python -m encdec train {recipe_path.as_posix()}{' --smoke' * smoke}"
     base = models / (recipe.init_from or "")
+    if recipe.init_from and not base.exists():  # not in the book's folder: those installed with it
+        base = zoo.models_folder() / recipe.init_from
     if smoke:
         if recipe.init_from:
             first = recipe_path.with_name(f"{recipe.init_from}.yaml")
@@ -214,6 +213,25 @@ def run(
     if recipe.publish:
         publish(model_folder, models / recipe.name)
     return outcome
+
+
+def prepare(recipe: Recipe, *, runs: Path = Path("runs")) -> Path:
+    """Write a recipe beside the run that it is for.
+
+    Returns:
+        The recipe's file, ``runs/<name>/recipe.yaml``.
+
+    Raises:
+        RecipeError: the folder holds a run of another recipe.
+    """
+    path, text = runs / recipe.name / "recipe.yaml", dump_recipe(recipe)
+    if path.exists() and path.read_text(encoding="utf8") != text:
+        raise RecipeError(
+            f"{path.parent} holds a run with other settings: choose another --name, or remove it."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf8")
+    return path
 
 
 def publish(folder: Path, target: Path) -> None:

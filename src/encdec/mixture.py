@@ -32,6 +32,7 @@ from encdec.recipe import (
     DenoisingRecipe,
     IngredientRecipe,
     InstructionsRecipe,
+    PairsRecipe,
     Recipe,
     StageRecipe,
     SummariesRecipe,
@@ -280,7 +281,7 @@ def ingredient(recipe: IngredientRecipe, corpora: Corpora, encoder: Encoder) -> 
 
 
 def pair_source(
-    kind: TranslationRecipe | SummariesRecipe | InstructionsRecipe,
+    kind: TranslationRecipe | SummariesRecipe | InstructionsRecipe | PairsRecipe,
     corpora: Corpora,
     max_length: int,
 ) -> Callable[[random.Random], list[Pair]]:
@@ -292,6 +293,12 @@ def pair_source(
         return lambda generator: [
             Pair(kind.prefix + source, target)
             for source, target in sample(joiner.draw(generator), kind.examples, generator)
+        ]
+    if isinstance(kind, PairsRecipe):
+        own = within(corpora.file(kind).train, max_length - len(kind.prefix))
+        return lambda generator: [
+            Pair(kind.prefix + source, target)
+            for source, target in sample(own, kind.examples, generator)
         ]
     if isinstance(kind, SummariesRecipe):
         from encdec.data.docstrings import source_text

@@ -133,7 +133,19 @@ class InstructionsRecipe(_Ingredient):
         return self
 
 
-Ingredient = TranslationRecipe | DenoisingRecipe | SummariesRecipe | InstructionsRecipe
+class PairsRecipe(_Ingredient):
+    """Pairs of a file of your own (see `encdec.data.files`)."""
+
+    file: str  # .csv, .tsv or .jsonl
+    source: str  # the column that is read
+    target: str  # the column that is to be written
+    prefix: str = ""  # put before every source
+    test: Annotated[float, Field(gt=0, le=0.5)] = 0.1  # share of the sources that is held out
+
+
+Ingredient = (
+    TranslationRecipe | DenoisingRecipe | SummariesRecipe | InstructionsRecipe | PairsRecipe
+)
 
 
 class IngredientRecipe(_Section):
@@ -143,6 +155,7 @@ class IngredientRecipe(_Section):
     denoising: DenoisingRecipe | None = None
     summaries: SummariesRecipe | None = None
     instructions: InstructionsRecipe | None = None
+    pairs: PairsRecipe | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> IngredientRecipe:
@@ -174,6 +187,7 @@ class OptimizationRecipe(_Section):
     max_tokens: Positive  # of a padded batch, source and target together, over all processes
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_steps: Annotated[int, Field(ge=0)]
+    embedding_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for the token vectors
     betas: tuple[Probability, Probability] = (0.9, 0.98)
     eps: Annotated[float, Field(gt=0)] = 1e-9
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -287,6 +301,58 @@ class Recipe(_Section):
                 "publish": False,
             }
         )
+
+
+def fine_tuning_recipe(
+    file: str | Path,
+    *,
+    source: str,
+    target: str,
+    start: Recipe,
+    name: str,
+    prefix: str = "",
+    epochs: int = 5,
+) -> Recipe:
+    """A recipe that goes on from one of the book's models with pairs of a file.
+
+    Args:
+        file: .csv, .tsv or .jsonl.
+        source: the column that is read.
+        target: the column that is to be written.
+        start: the recipe of the model to start from.
+        name: of the run.
+        prefix: put before every source.
+        epochs: how often every pair is seen.
+
+    Raises:
+        RecipeError: a value can't be used.
+    """
+    pairs = {"file": str(file), "source": source, "target": target, "prefix": prefix}
+    stage = {
+        "name": "fine-tuning",
+        "mixture": ({"pairs": pairs},),
+        "epochs": epochs,
+        "max_tokens": 2000,
+        "learning_rate": 5e-4,
+        "warmup_steps": 20,
+    }
+    content = {
+        "name": name,
+        "description": f"The model {start.name}, tuned on {Path(file).name}",
+        "architecture": start.architecture,
+        "init_from": start.name,
+        "stages": (stage,),
+        "evaluation": start.evaluation.model_copy(update={"prompts": ()}),
+    }
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(_sentence(error)) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """A recipe as YAML, without the keys that have no value."""
+    return str(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False))
 
 
 def load_recipe(path: str | Path) -> Recipe:

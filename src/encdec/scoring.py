@@ -23,13 +23,24 @@ from encdec.baselines import TranslationMemory, copy_source
 from encdec.corpora import Corpora
 from encdec.data.collate import IGNORE, Example
 from encdec.data.parallel import group_references, load_phrasebook
-from encdec.metrics import Score, accuracy, bleu, chrf, paired_bootstrap, perplexity, ratio, rouge
+from encdec.metrics import (
+    Score,
+    accuracy,
+    bleu,
+    chrf,
+    exact_match,
+    paired_bootstrap,
+    perplexity,
+    ratio,
+    rouge,
+)
 from encdec.mixture import Windows
 from encdec.objectives import Denoised, restore_spans
 from encdec.recipe import (
     DenoisingRecipe,
     Ingredient,
     InstructionsRecipe,
+    PairsRecipe,
     Recipe,
     SummariesRecipe,
     Text,
@@ -85,6 +96,8 @@ def evaluate(
             found[name] = summaries(kind, corpora, model)
         elif isinstance(kind, InstructionsRecipe):
             found[name] = instructions(model)
+        elif isinstance(kind, PairsRecipe):
+            found[name] = pairs(kind, corpora, model)
         else:
             texts = [(k, text) for k in kinds if isinstance(k, DenoisingRecipe) for text in k.texts]
             skill = language_model if kind.objective == "causal_lm" else denoising
@@ -114,6 +127,8 @@ def skills(recipe: Recipe) -> dict[str, list[Ingredient]]:
         elif isinstance(kind, DenoisingRecipe):
             names = {"causal_lm": "language model", "gap_sentences": "gap sentences"}
             name = names.get(kind.objective, "denoising")
+        elif isinstance(kind, PairsRecipe):
+            name = f"pairs of {Path(kind.file).name}"
         else:
             name = "summaries" if isinstance(kind, SummariesRecipe) else "instructions"
         found.setdefault(name, []).append(kind)
@@ -179,6 +194,27 @@ def translation(
         runs = ({"first run": first} if first else {}) | {"last run": model}
         report["phrasebook"] = {run: _phrasebook(kind, one) for run, one in runs.items()}
     return report
+
+
+def pairs(kind: PairsRecipe, corpora: Corpora, model: Answerer) -> Report:
+    """What the model makes of the sources of a file that were held out."""
+    splits = corpora.file(kind)
+    groups = group_references(splits.test)
+    sources, references = list(groups), list(groups.values())
+    memory = TranslationMemory(splits.train)
+    answers = model.systems([kind.prefix + source for source in sources])
+    systems = {name: model.texts(rows) for name, rows in answers.items()} | {
+        "baseline: nearest training example": [memory(source) for source in sources],
+        "baseline: source copied": copy_source(sources),
+    }
+    return {
+        "test": {"sources": len(sources), "decoding": model.options},
+        "scores": {
+            name: [exact_match(found, references).as_dict(), *_bleu_chrf(found, references)]
+            for name, found in systems.items()
+        },
+        "splits": splits.summary(),
+    }
 
 
 def _phrasebook(kind: TranslationRecipe, model: Answerer) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from encdec.data.collate import IGNORE, Example, bucket_batches
 from encdec.errors import EncdecError
 from encdec.recipe import OptimizationRecipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LOG_EVERY = 20  # steps
 CHECKPOINT = "checkpoint.safetensors"
@@ -102,7 +105,7 @@ class Trainer:
         self.shared = self.accelerator.is_fsdp2
         self.network = copy.deepcopy(self.model) if self.shared else self.model
         self.optimizer: Any = torch.optim.AdamW(
-            parameter_groups(self.network, self.recipe.weight_decay),
+            parameter_groups(self.network, self.recipe.weight_decay, self.recipe.embedding_rate),
             lr=self.recipe.learning_rate,
             betas=self.recipe.betas,
             eps=self.recipe.eps,
@@ -176,7 +179,7 @@ class Trainer:
         rows = examples[rank::world]
         learning_rate = schedule(at.step, self.total_steps, self.recipe)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate"]
         batch = self.collate(rows or examples[:1])
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
@@ -330,13 +333,32 @@ def schedule(step: int, total: int, recipe: OptimizationRecipe) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices; none for biases and the gains of norms."""
+def parameter_groups(
+    model: nn.Module, weight_decay: float, embedding_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """What the optimizer treats alike.
+
+    Args:
+        model: the model; with ``embedding_rate`` one that tells its table of token vectors by
+            ``get_input_embeddings``.
+        weight_decay: for matrices; biases and the gains of norms have none.
+        embedding_rate: by which the learning rate of that table is multiplied. T5 draws it with
+            unit variance, many times as large as other weights, and Adam's steps are as long for
+            all: in steps of the usual length it would hardly turn. Adafactor scales by the size of
+            a tensor for the same reason (Shazeer and Stern 2018).
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    table = None
+    if embedding_rate != 1:
+        table = cast("PreTrainedModel", model).get_input_embeddings().weight
+    matrices = [p for p in parameters if p.ndim > 1 and p is not table]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": weight_decay, "rate": 1.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "rate": 1.0},
     ]
+    if table is not None:
+        groups += [{"params": [table], "weight_decay": weight_decay, "rate": embedding_rate}]
+    return groups
 
 
 def choose_precision(precision: str) -> str:
