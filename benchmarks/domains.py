@@ -10,6 +10,7 @@ five minutes on one processor core.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,12 @@ def corpus(recipe_file: Path) -> Splits:
     return Corpora(recipe.held_out).pairs(kind)
 
 
+def some(splits: Splits, number: int) -> dict[str, list[str]]:
+    """So many sources of a test split, drawn at random, with all their references."""
+    groups = [*group_references(splits.test).items()]
+    return dict(random.Random(SEED).sample(groups, min(number, len(groups))))
+
+
 def words(sentence: str) -> list[str]:
     """Words in lower case, without the marks around them."""
     return [word.strip(".,!?;:\"'()").lower() for word in sentence.split()]
@@ -65,7 +72,7 @@ def compare(
     """Score every model, and a translation memory of its training data, on every test set."""
     rows = []
     for tested, splits in corpora.items():
-        groups = dict([*group_references(splits.test).items()][:number])
+        groups = some(splits, number)
         sources, references = list(groups), list(groups.values())
         for trained, model in models.items():
             memory = TranslationMemory(corpora[trained].train)

@@ -16,9 +16,8 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks.domains import FOLDERS, corpus
+from benchmarks.domains import FOLDERS, corpus, some
 from encdec.answers import Answerer
-from encdec.data.parallel import group_references
 from encdec.decoding import generate
 from encdec.metrics import bleu, chrf, paired_bootstrap
 from encdec.recipe import load_recipe
@@ -64,7 +63,7 @@ def main(
     """Translate, score and write down."""
     recipe = Path("recipes", f"{FOLDER.name}.yaml")
     model = Answerer.load(FOLDER, load_recipe(recipe))
-    groups = dict([*group_references(corpus(recipe).test).items()][:number])
+    groups = some(corpus(recipe), number)
     generator = torch.Generator().manual_seed(0)
     chosen = [choose(model, source, samples, generator) for source in groups]
     systems = {name: [each[name] for each in chosen] for name in chosen[0]}

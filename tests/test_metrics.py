@@ -193,3 +193,8 @@ def test_nothing_to_divide_by_is_refused():
         ratio("restored", [0, 0], [0, 0])
     with pytest.raises(ValueError, match="right is empty"):
         accuracy([])
+
+
+def test_a_resample_in_which_nothing_is_right_has_an_interval_too():
+    found = chrf(["xyz", "la mer"], [["un chat"], ["la mer"]])
+    assert found.low < found.value < found.high

@@ -63,6 +63,15 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Scor
     return _score(BLEU(), "BLEU", hypotheses, references)
 
 
+class _PlainCHRF(CHRF):
+    """The library's scores are NumPy's, but for 0; it fails to average the two kinds."""
+
+    def _compute_score_from_stats(self, stats: list[int]) -> Any:
+        found = super()._compute_score_from_stats(stats)
+        found.score = float(found.score)
+        return found
+
+
 def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
     """Character n-gram F-score (chrF) of a corpus: kinder to inflection than BLEU.
 
@@ -72,7 +81,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Scor
 
     Source: Popović 2015.
     """
-    return _score(CHRF(), "chrF", hypotheses, references)
+    return _score(_PlainCHRF(), "chrF", hypotheses, references)
 
 
 def paired_bootstrap(
