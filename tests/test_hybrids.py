@@ -227,6 +227,11 @@ def test_the_cache_is_kept_once_and_a_window():
         model.step(ids, cache)
     assert cache.shared._store.shape[1] == 1  # one pair for both global layers
     assert [tuple(pair[0].shape) for pair in cache.local.kept] == [(1, 2, 2, 8)] * 2
+    shared, local = 2 * 12 * 16 * 4, 2 * 2 * 2 * 16 * 4  # float32
+    assert (cache.shared.nbytes, cache.local.nbytes) == (shared, local)
+    assert cache.nbytes == shared + local
+    _, cache = model.start(ids, mask, max_length=12)
+    assert cache.nbytes == 0
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])

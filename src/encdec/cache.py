@@ -55,6 +55,11 @@ class KVCache:
         self._store: Tensor | None = None
         self._differ = torch.empty(0, 0, dtype=torch.long)  # from which position on, (rows, rows)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values that are written; what is allocated beyond is left out."""
+        return 0 if self._store is None else self._store[..., : self.length, :].nbytes
+
     def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write one layer's new keys and values, and read all of that layer's.
 

@@ -233,6 +233,11 @@ class WindowKVCache:
         self.length = 0  # positions kept
         self.kept: list[tuple[Tensor, Tensor] | None] = [None] * num_layers
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values that are kept."""
+        return sum(each.nbytes for pair in self.kept if pair for each in pair)
+
     def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Put new keys and values behind those kept, and keep what a later position can see.
 
@@ -278,6 +283,11 @@ class DecoderDecoderCache:
 
     local: WindowKVCache
     shared: KVCache
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values that both keep."""
+        return self.local.nbytes + self.shared.nbytes
 
     def reorder(self, beam_index: Tensor) -> None:
         """Let row i continue what row `beam_index[i]` has written.
