@@ -90,6 +90,32 @@ def test_a_model_that_returns_its_logits_learns_as_one_that_wraps_them(tmp_path)
     assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=1e-3)
 
 
+@pytest.mark.parametrize("parts", [2, 3, 50])
+def test_a_batch_learnt_in_parts_is_the_same_batch(tmp_path, parts):
+    trainer(tmp_path / "whole", model(dropout=0.0)).run()
+    trainer(tmp_path / "parts", model(dropout=0.0), accumulate=parts).run()
+    whole, learnt = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name in whole.keys() - {"generators"}:
+        torch.testing.assert_close(whole[name], learnt[name], atol=1e-3, rtol=1e-2)
+    logs = [read_log(tmp_path / name / LOG) for name in ("whole", "parts")]
+    assert [line["loss"] for line in logs[0]] == pytest.approx(
+        [line["loss"] for line in logs[1]], rel=1e-4
+    )
+
+
+def test_a_batch_is_collated_part_by_part(tmp_path):
+    sizes = []
+    learner = trainer(tmp_path, accumulate=4, epochs=1)
+    collator = learner.collate
+    learner.collate = lambda rows: sizes.append(len(rows)) or collator(rows)
+    learner.run()
+    for batch in learner._batches(0)[1]:
+        number = min(4, len(batch))
+        parts, sizes = sizes[:number], sizes[number:]
+        assert sum(parts) == len(batch)
+        assert max(parts) == -(-len(batch) // 4)
+
+
 @pytest.mark.parametrize("stop_after", [4, 7, 13])
 def test_a_resumed_run_ends_with_the_very_same_weights(tmp_path, stop_after):
     trainer(tmp_path / "whole").run()

@@ -1,4 +1,4 @@
-"""What each of several processes does in a test: train, stop in between, go on from the checkpoint.
+"""What each of several processes does in a test: train, stop, go on from the checkpoint.
 
 torchrun --standalone --nproc-per-node=2 tests/two_processes.py FOLDER [shared]
 """
@@ -37,7 +37,7 @@ def main(folder, shared):
     if shared:
         training.Accelerator = Sharing
     for stop_after in (STOP_AFTER, None):
-        trainer = test_training.trainer(folder, test_training.model(dropout=0.0))
+        trainer = test_training.trainer(folder, test_training.model(dropout=0.0), accumulate=2)
         assert trainer.accelerator.num_processes == 2
         assert shared == all(isinstance(p, DTensor) for p in trainer.wrapped.parameters())
         trainer.run(stop_after=stop_after)

@@ -185,6 +185,7 @@ class OptimizationRecipe(_Section):
 
     epochs: Positive
     max_tokens: Positive  # of a padded batch, source and target together, over all processes
+    accumulate: Positive = 1  # parts of a batch that are learnt one after the other: less memory
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_steps: Annotated[int, Field(ge=0)]
     embedding_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for the token vectors

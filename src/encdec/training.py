@@ -180,10 +180,28 @@ class Trainer:
         learning_rate = schedule(at.step, self.total_steps, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["rate"]
-        batch = self.collate(rows or examples[:1])
+        parts = min(self.recipe.accumulate, len(examples[::world]))  # the same for all processes
+        *first, last = (rows[part::parts] for part in range(parts))
+        shares = []
+        for part in first:
+            with self.accelerator.no_sync(self.wrapped):  # once a step is enough
+                shares.append(self._learn(part, examples[0], tokens))
+        shares.append(self._learn(last, examples[0], tokens))
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return torch.stack(shares).sum()
+
+    def _learn(self, rows: list[Example], any_row: Example, tokens: int) -> Tensor:
+        """Add the gradient of some rows' share in the mean loss of a batch of so many tokens.
+
+        Where there are no rows, ``any_row`` stands in and counts for nothing.
+        """
+        at = self.position
+        batch = self.collate(rows or [any_row])
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
-        if not rows:  # a process without a row of its own repeats one that counts for nothing
+        if not rows:
             labels.fill_(IGNORE)
         with self.accelerator.autocast():
             output = self.wrapped(**batch)
@@ -203,9 +221,6 @@ class Trainer:
             )
         # Processes average their gradients; the sum over the whole batch is what is wanted.
         self.accelerator.backward(share * self.accelerator.num_processes)
-        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return share.detach()
 
     def _line(self, losses: list[Tensor]) -> dict[str, Any]:

