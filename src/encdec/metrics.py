@@ -63,7 +63,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Scor
     return _score(BLEU(), "BLEU", hypotheses, references)
 
 
-class _PlainCHRF(CHRF):
+class _PlainCHRF(CHRF):  # type: ignore[misc]
     """The library's scores are NumPy's, but for 0; it fails to average the two kinds."""
 
     def _compute_score_from_stats(self, stats: list[int]) -> Any:
