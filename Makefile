@@ -46,10 +46,12 @@ check: $(READY)
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
 
-bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about half an hour)
+bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about 45 minutes)
 	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks.length
 	@$(BIN)/python -m benchmarks.decoding
+	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.workers
 
 lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
