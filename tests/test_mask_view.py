@@ -10,7 +10,7 @@ from encdec.mask_view import CROSSED, MaskView, Setting, Text, mask_explorer, ma
 from encdec.masks import causal_mask
 
 HOSTILE = "</script><b>x</b>"
-GUESSES = [[("a", 0.75), (HOSTILE, 0.25)], [("b", 1.0)]]
+GUESSES = [[("a", 0.75), (HOSTILE, 0.25)], [("b", 0.99), ("rare", 0.01)]]
 
 
 def text(tokens=("a", HOSTILE)):
@@ -25,7 +25,7 @@ def test_the_page_holds_masks_and_guesses_and_needs_nothing_from_outside():
     [row] = data["texts"]
     assert row["tokens"] == ["a", HOSTILE]
     assert [each["mask"] for each in row["settings"]] == [[[1, 0], [1, 1]], [[1, 1], [2, 1]]]
-    assert row["settings"][0]["guesses"] == [[["a", 75], [HOSTILE, 25]], [["b", 100]]]
+    assert row["settings"][0]["guesses"] == [[["a", 75], [HOSTILE, 25]], [["b", 99], ["rare", 1]]]
     assert "http" not in page
     assert page.count("</script>") == 1
     assert "<b>x" not in page
@@ -38,6 +38,7 @@ def test_the_table_marks_what_is_seen_and_says_what_is_guessed():
     assert table.count("title='seen'") == 3
     assert table.count("title='hidden'") == 1
     assert "a 75%" in table
+    assert "rare" not in table
     assert "<b>" not in table
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from encdec.plots import BLUE, ORANGE, VERMILION
 
+LEAST = 0.05  # probability from which on a second guess is shown
 HIDDEN, SEEN, CROSSED = 0, 1, 2  # what an entry of `Setting.mask` says
 SHADES = {SEEN: BLUE, CROSSED: ORANGE}
 _TEMPLATE = files("encdec").joinpath("mask_view.html").read_text(encoding="utf8")
@@ -108,7 +109,7 @@ class MaskView:
             }
             for label, text in self.texts.items()
         ]
-        data = {"texts": rows, "shades": SHADES, "wrong": VERMILION}
+        data = {"texts": rows, "shades": SHADES, "wrong": VERMILION, "least": 100 * LEAST}
         first = next(iter(self.texts.values()))
         table = mask_table(first, len(first.settings) // 2)
         filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", table)
@@ -138,7 +139,9 @@ def mask_table(text: Text, setting: int) -> str:
             else "<td title='hidden'></td>"
             for kind in chosen.mask[place].int().tolist()
         )
-        said = ", ".join(f"{word} {share:.0%}" for word, share in chosen.guesses[place])
+        first, *others = chosen.guesses[place]
+        likely = [first, *(each for each in others if each[1] >= LEAST)]
+        said = ", ".join(f"{word} {share:.0%}" for word, share in likely)
         rows.append(
             f"<tr><th scope='row'>{html.escape(token)}</th>{cells}<td>{html.escape(said)}</td></tr>"
         )
