@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import MarianConfig, MarianMTModel
+from transformers import GPT2Config, GPT2LMHeadModel, MarianConfig, MarianMTModel
 
-from encdec import EncoderDecoder, training
-from encdec.data.collate import Example, collate
+from encdec import DecoderOnly, EncoderDecoder, training
+from encdec.data.collate import Example, collate, collate_causal
 from encdec.recipe import OptimizationRecipe
 from encdec.training import (
     CHECKPOINT,
@@ -58,14 +58,26 @@ def epoch(number):
     return [Example([*source, 0], [*source[::-1], 0]) for source in sources]
 
 
-def trainer(folder, net=None, **changes):
+def decoder_only():
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=VOCAB, n_embd=16, n_layer=1, n_head=2, n_inner=32, n_positions=32,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            pad_token_id=VOCAB - 1, eos_token_id=0, bos_token_id=0,
+        )
+    )  # fmt: skip
+
+
+def trainer(folder, net=None, batches=None, **changes):
+    special = {"pad_token_id": VOCAB - 1, "decoder_start_token_id": VOCAB - 1}
     return Trainer(
         model=net or model(),
         epoch=epoch,
         recipe=recipe(**changes),
         folder=Path(folder),
         seed=0,
-        collate=partial(collate, pad_token_id=VOCAB - 1, decoder_start_token_id=VOCAB - 1),
+        collate=batches or partial(collate, **special),
     )
 
 
@@ -80,14 +92,22 @@ def test_training_lowers_the_loss(tmp_path):
     assert log[-1]["step"] <= log[-1]["of"]
 
 
-def test_a_model_that_returns_its_logits_learns_as_one_that_wraps_them(tmp_path):
-    theirs = model(dropout=0.0)
-    theirs.save_pretrained(tmp_path / "first")
-    ours = EncoderDecoder.from_pretrained(tmp_path / "first")
-    trainer(tmp_path / "theirs", theirs, epochs=9).run()
-    trainer(tmp_path / "ours", ours, epochs=9).run()
-    lines = [read_log(tmp_path / name / LOG)[-1] for name in ("theirs", "ours")]
-    assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=1e-3)
+@pytest.mark.parametrize(
+    ("theirs", "ours", "batches"),
+    [
+        (partial(model, dropout=0.0), EncoderDecoder, None),
+        (decoder_only, DecoderOnly, partial(collate_causal, pad_token_id=VOCAB - 1)),
+    ],
+    ids=["encoder-decoder", "decoder-only"],
+)
+def test_a_model_of_ours_learns_as_the_same_one_of_transformers(tmp_path, theirs, ours, batches):
+    theirs().save_pretrained(tmp_path / "first")
+    trainer(tmp_path / "theirs", theirs(), batches, epochs=9).run()
+    trainer(tmp_path / "ours", ours.from_pretrained(tmp_path / "first"), batches, epochs=9).run()
+    logs = [read_log(tmp_path / name / LOG) for name in ("theirs", "ours")]
+    losses = [[line["loss"] for line in log] for log in logs]
+    assert losses[0][-1] < losses[0][0]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 50])
