@@ -1,10 +1,11 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from encdec import results
-from encdec.results import ResultError, provenance, write_json
+from encdec.results import ResultError, git_commit, provenance, write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +36,25 @@ def test_provenance_is_complete():
     origin = provenance("python -m encdec doctor")
     assert origin["versions"]["torch"]
     assert origin["hardware"]
+
+
+def test_a_changed_file_shows_in_the_commit_but_a_recorded_run_does_not(tmp_path):
+    def git(*arguments):
+        name = ["-c", "user.name=n", "-c", "user.email=e"]
+        subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    files = [tmp_path / "src" / "code.py", tmp_path / "results" / "run.json"]
+    for path in files:
+        path.parent.mkdir()
+        path.write_text("1")
+    assert git_commit(files[0].parent) == "unknown"
+    for command in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        git(*command)
+    commit = git_commit(files[0].parent)
+    files[1].write_text("2")
+    assert git_commit(files[0].parent) == commit != "unknown"
+    files[0].write_text("2")
+    assert git_commit(files[0].parent) == commit + "+"
 
 
 def test_a_failing_write_leaves_what_was_there(tmp_path):

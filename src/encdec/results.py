@@ -75,15 +75,23 @@ def hardware() -> str:
     return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used"
 
 
-def git_commit() -> str:
-    """The short commit of the checkout, with ``+`` if files differ from it; else ``unknown``."""
+def git_commit(folder: Path = Path(__file__).parent) -> str:
+    """The short commit of the checkout of a folder, with ``+`` if files differ; or ``unknown``.
+
+    Recorded runs don't count: one that is written while a run goes on says nothing about its code.
+    """
     try:
-        describe = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-        folder = Path(__file__).parent
-        result = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=True)
-        return result.stdout.strip()
+        commit = _git(folder, "describe", "--always", "--exclude=*")
+        changed = _git(folder, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)results")
+        return commit + "+" * bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
