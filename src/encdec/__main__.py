@@ -166,6 +166,33 @@ def translate(
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder, e.g. models/marian-en-fr")],
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    bits: Annotated[int, typer.Option(help="8 for rounded weights, 32 for floats.")] = 8,
+    report: Annotated[
+        Path | None, typer.Option(help="Compare with PyTorch on held-out text; write it here.")
+    ] = None,
+) -> None:
+    """Write a MODEL as ONNX, which a browser can run."""
+    from encdec import exported, zoo
+    from encdec.environment import quieten
+    from encdec.export import export as write
+    from encdec.results import write_json
+
+    quieten()
+    with one_sentence(), progress_bar() as update:
+        pair = zoo.load_folder(model, device="cpu")
+        sizes = write(*pair, to, bits=bits)  # type: ignore[arg-type]
+        for name, size in sizes.items():
+            output.print(f"{size:>10,} bytes  {name}", highlight=False)
+        if report:
+            write_json(
+                report, exported.measure(model, lambda name, of, done: update(name, done, of))
+            )
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine: versions, device, network, models and data at hand."""
     from encdec import environment
