@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, MarianConfig, MarianMTModel
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    MarianConfig,
+    MarianMTModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from encdec import DecoderOnly, EncoderDecoder, training
 from encdec.data.collate import Example, collate, collate_causal
@@ -274,7 +281,7 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 
 
 def test_norms_and_biases_are_not_decayed():
-    decayed, free = parameter_groups(model(), 0.1)
+    decayed, free = parameter_groups(model(), recipe(weight_decay=0.1))
     assert decayed["weight_decay"] == 0.1
     assert free["weight_decay"] == 0.0
     assert {p.ndim for p in decayed["params"]} == {2}
@@ -283,16 +290,18 @@ def test_norms_and_biases_are_not_decayed():
     assert len(decayed["params"]) + len(free["params"]) == len(trained)
 
 
-def test_a_table_of_token_vectors_may_move_faster_than_the_rest():
-    network = model()
-    table = network.get_input_embeddings().weight
-    *usual, fast = parameter_groups(network, 0.1, embedding_rate=5.0)
-    assert [group["rate"] for group in (*usual, fast)] == [1.0, 1.0, 5.0]
-    assert len(fast["params"]) == 1
-    assert fast["params"][0] is table
-    assert all(p is not table for group in usual for p in group["params"])
-    together = sum(len(group["params"]) for group in (*usual, fast))
-    assert together == len([p for p in network.parameters() if p.requires_grad])
+def test_token_vectors_and_queries_may_move_at_rates_of_their_own():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": VOCAB, "d_model": 16, "d_ff": 32, "num_heads": 2, "d_kv": 8}
+    network = T5ForConditionalGeneration(T5Config(num_layers=2, **sizes))
+    rates = recipe(embedding_rate=5.0, query_rate=0.5)
+    *usual, vectors, queries = parameter_groups(network, rates)
+    assert [group["rate"] for group in (*usual, vectors, queries)] == [1.0, 1.0, 5.0, 0.5]
+    assert vectors["params"] == [network.get_input_embeddings().weight]
+    assert len(queries["params"]) == 2 + 2 * 2  # encoder, decoder and cross-attention
+    assert network.decoder.block[1].layer[1].EncDecAttention.q.weight in set(queries["params"])
+    together = [p for group in (*usual, vectors, queries) for p in group["params"]]
+    assert len(set(together)) == len(together) == len(list(network.parameters()))
 
 
 def test_precision_is_taken_as_asked_or_chosen():

@@ -189,6 +189,7 @@ class OptimizationRecipe(_Section):
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_steps: Annotated[int, Field(ge=0)]
     embedding_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for the token vectors
+    query_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for T5's queries
     betas: tuple[Probability, Probability] = (0.9, 0.98)
     eps: Annotated[float, Field(gt=0)] = 1e-9
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

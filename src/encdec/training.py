@@ -105,7 +105,7 @@ class Trainer:
         self.shared = self.accelerator.is_fsdp2
         self.network = copy.deepcopy(self.model) if self.shared else self.model
         self.optimizer: Any = torch.optim.AdamW(
-            parameter_groups(self.network, self.recipe.weight_decay, self.recipe.embedding_rate),
+            parameter_groups(self.network, self.recipe),
             lr=self.recipe.learning_rate,
             betas=self.recipe.betas,
             eps=self.recipe.eps,
@@ -348,32 +348,37 @@ def schedule(step: int, total: int, recipe: OptimizationRecipe) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def parameter_groups(
-    model: nn.Module, weight_decay: float, embedding_rate: float = 1.0
-) -> list[dict[str, Any]]:
-    """What the optimizer treats alike.
+def parameter_groups(model: nn.Module, recipe: OptimizationRecipe) -> list[dict[str, Any]]:
+    """What the optimizer treats alike; ``rate`` is what the learning rate is multiplied by.
+
+    Adam's steps are about as long for all weights, whatever their size. T5 draws its token vectors
+    with unit variance, √d_model times as large as other weights: in steps of the usual length they
+    would hardly turn. It draws its queries √d_kv times smaller, in the place of a division in the
+    attention: they would grow until the attention sees one position only. Adafactor, with which T5
+    was trained, scales its steps by the size of each matrix (Shazeer and Stern 2018).
 
     Args:
-        model: the model; with ``embedding_rate`` one that tells its table of token vectors by
-            ``get_input_embeddings``.
-        weight_decay: for matrices; biases and the gains of norms have none.
-        embedding_rate: by which the learning rate of that table is multiplied. T5 draws it with
-            unit variance, many times as large as other weights, and Adam's steps are as long for
-            all: in steps of the usual length it would hardly turn. Adafactor scales by the size of
-            a tensor for the same reason (Shazeer and Stern 2018).
+        model: the model. With ``embedding_rate`` one that tells its table of token vectors by
+            ``get_input_embeddings``; with ``query_rate`` one that calls its queries ``q``.
+        recipe: ``weight_decay`` is for matrices; biases and the gains of norms have none.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    table = None
-    if embedding_rate != 1:
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    plain = [p for p in parameters.values() if p.ndim <= 1]
+    matrices = {n: p for n, p in parameters.items() if p.ndim > 1}
+    special: list[dict[str, Any]] = []
+    if recipe.embedding_rate != 1:
         table = cast("PreTrainedModel", model).get_input_embeddings().weight
-    matrices = [p for p in parameters if p.ndim > 1 and p is not table]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": weight_decay, "rate": 1.0},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "rate": 1.0},
+        chosen = [matrices.pop(name) for name, p in [*matrices.items()] if p is table]
+        special += [{"params": chosen, "rate": recipe.embedding_rate}]
+    if recipe.query_rate != 1:
+        chosen = [matrices.pop(name) for name in [*matrices] if name.endswith(".q.weight")]
+        special += [{"params": chosen, "rate": recipe.query_rate}]
+    usual: list[dict[str, Any]] = [
+        {"params": [*matrices.values()]},
+        {"params": plain, "weight_decay": 0.0},
     ]
-    if table is not None:
-        groups += [{"params": [table], "weight_decay": weight_decay, "rate": embedding_rate}]
-    return groups
+    defaults = {"weight_decay": recipe.weight_decay, "rate": 1.0}
+    return [defaults | group for group in (*usual, *special)]
 
 
 def choose_precision(precision: str) -> str:
