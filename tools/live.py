@@ -1,9 +1,9 @@
 """What the live page runs on, put beside the built site: ``python tools/live.py _build/html``.
 
-`make book` calls it. It fetches onnxruntime-web from the npm registry (exactly what the lock file in
-``tools/web`` says, no install scripts, with Node from a wheel), exports the book's models, and keeps
-both in ``.cache/live``. Where the registry can't be reached and nothing is cached, the site stays as
-it is: the live page then shows its recorded example and says why.
+`make book` calls it. It fetches onnxruntime-web from the npm registry (exactly what the lock file
+in ``tools/web`` says, no install scripts, with Node from a wheel), exports the book's models, and
+keeps both in ``.cache/live``. Where the registry can't be reached and nothing is cached, the site
+stays as it is: the live page then shows its recorded example and says why.
 
 ``--example`` records that example anew in ``assets/live/example.json``.
 """
@@ -193,6 +193,7 @@ def record_example() -> dict[str, Any]:
         steps.append(
             {
                 "token": token,
+                "probability": round(float(scores[0].softmax(-1)[token]), 4),
                 "alternatives": [
                     {"token": place, "probability": round(probability, 4)}
                     for place, probability in zip(

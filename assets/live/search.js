@@ -41,11 +41,21 @@ function process(scores, description, written, limit) {
   return scores;
 }
 
-function alternatives(scores, number = 6) {
+/**
+ * What is kept of a step, whichever token it then writes: `probability` of that token, the likeliest
+ * `alternatives`, and in `looks` for each layer and head what was looked at.
+ */
+function reporter(scores, seen, number = 6) {
   const logProbs = logSoftmax(scores);
-  return top(logProbs, number)
+  const alternatives = top(logProbs, number)
     .map((token) => ({ token, probability: Math.exp(logProbs[token]) }))
     .filter(({ probability }) => probability > 0);
+  return (token) => ({
+    token,
+    probability: Math.exp(logProbs[token]),
+    alternatives,
+    looks: seen,
+  });
 }
 
 function rows(flat, count) {
@@ -72,7 +82,7 @@ function looks({ attention, shape }, row) {
  * @param {object} options method ("greedy", "beam" or "sample"), beams, temperature, random,
  *   limit (tokens at most), prefix (tokens that the output begins with)
  * @yields after each step the hypotheses, best first, and whether the search is done. A hypothesis has
- *   `tokens`, `score` and `steps`: for each token its alternatives and what it looked at.
+ *   `tokens`, `score`, `done` and `steps`, see `reporter`.
  */
 export async function* search(model, source, options = {}) {
   const recommended = model.description.generation;
@@ -108,7 +118,7 @@ async function* oneRow(model, cache, settings) {
     else [token] = top(scores, 1);
     hypothesis.logProb += own[token];
     hypothesis.tokens.push(token);
-    hypothesis.steps.push({ token, alternatives: alternatives(scores), looks: looks(output, 0) });
+    hypothesis.steps.push(reporter(scores, looks(output, 0))(token));
     hypothesis.score = hypothesis.logProb / hypothesis.tokens.length ** settings.penalty;
     hypothesis.done =
       description.eos_token_ids.includes(token) || hypothesis.tokens.length === settings.limit;
@@ -153,18 +163,12 @@ async function* beamSearch(model, cache, settings) {
     });
     const number = Math.max(2, 1 + ends.length) * beams;
     length += 1;
-    const made = new Map();
+    const report = each.map((scores, beam) => reporter(scores, looks(output, beam)));
     const extend = (parent, token, logProb) => {
-      if (!made.has(parent)) {
-        made.set(parent, {
-          alternatives: alternatives(each[parent]),
-          looks: looks(output, parent),
-        });
-      }
       const before = running[parent];
       return {
         tokens: [...before.tokens, token],
-        steps: [...before.steps, { token, ...made.get(parent) }],
+        steps: [...before.steps, report[parent](token)],
         logProb,
         parent,
         done: ends.includes(token) || length === settings.limit,
