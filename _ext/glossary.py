@@ -8,6 +8,7 @@ outputs are left alone. Nothing happens while the glossary is not in the table o
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,18 @@ def prose(document: nodes.document) -> list[nodes.Text]:
     return found
 
 
+def join_lines(document: nodes.document) -> None:
+    """Make one text of the lines of a paragraph, which MyST parses apart."""
+    for parent in {id(text.parent): text.parent for text in document.findall(nodes.Text)}.values():
+        joined: list[nodes.Node] = []
+        for is_text, children in groupby(parent.children, lambda n: isinstance(n, nodes.Text)):
+            run = list(children)
+            joined += [nodes.Text("".join(n.astext() for n in run))] if is_text else run
+        if len(joined) < len(parent.children):
+            parent.children = []
+            parent.extend(joined)
+
+
 def _left_alone(node: nodes.Node) -> bool:
     inside_paragraph = False
     above: nodes.Node | None = node.parent
@@ -152,6 +165,7 @@ class LinkTerms(SphinxTransform):
         title = next(iter(self.document.findall(nodes.title)), None)
         chapter = title.astext() if title is not None else self.env.docname
         seen: set[str] = set()
+        join_lines(self.document)
         for text in prose(self.document):
             pieces = self._linked(text.astext(), finder, chapter, seen)
             if pieces is not None:
