@@ -5,7 +5,8 @@ in ``tools/web`` says, no install scripts, with Node from a wheel), exports the 
 keeps both in ``.cache/live``. Where the registry can't be reached and nothing is cached, the site
 stays as it is: the live page then shows its recorded example and says why.
 
-``--example`` records that example anew in ``assets/live/example.json``.
+``--example`` records that example anew, in ``assets/live/example.json`` and as a table in
+``live.md``.
 """
 
 import argparse
@@ -25,6 +26,7 @@ PACKAGE = "onnxruntime-web"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MODELS = ("marian-en-fr", "t5")  # those of them that are at hand
 EXAMPLE = ROOT / "assets" / "live" / "example.json"
+PAGE = ROOT / "live.md"
 EXAMPLE_TEXT = "Where is the train station?"
 
 
@@ -176,8 +178,6 @@ def compressed(manifest: dict[str, Any], model: str) -> int:
 
 def record_example() -> dict[str, Any]:
     """One sentence, translated greedily by the exported model: what the page shows at first."""
-    import torch
-
     from encdec.decoding import greedy_search
     from encdec.exported import load_exported
 
@@ -206,8 +206,7 @@ def record_example() -> dict[str, Any]:
             }
         )
     used = {*ids[0].tolist(), *(each["token"] for step in steps for each in step["alternatives"])}
-    with torch.no_grad():
-        score = round(float(output.scores[0]), 4)
+    score = round(float(output.scores[0]), 4)
     return {
         "model": name,
         "text": EXAMPLE_TEXT,
@@ -218,14 +217,38 @@ def record_example() -> dict[str, Any]:
     }
 
 
+def table(example: dict[str, Any]) -> str:
+    """The example as a table of the page, for those who can't run it."""
+    names, source = example["pieces"], example["source"]
+    rows = ["| step | written | probability | next best | looked at |", "|---|---|---|---|---|"]
+    for number, step in enumerate(example["hypothesis"]["steps"], 1):
+        heads = [head for layer in step["looks"] for head in layer]
+        average = [sum(column) / len(heads) for column in zip(*heads, strict=True)]
+        looked = names[str(source[average.index(max(average))])]
+        second = next(a for a in step["alternatives"] if a["token"] != step["token"])
+        cells = [f"`{names[str(step['token'])]}`", f"{step['probability']:.2f}"]
+        cells += [f"`{names[str(second['token'])]}` ({second['probability']:.2f})", f"`{looked}`"]
+        rows.append(f"| {number} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def fill(page: str, example: dict[str, Any]) -> str:
+    """Put the table between its two marks in the text of the page."""
+    first, _, rest = page.partition("<!-- example -->\n")
+    _, _, last = rest.partition("<!-- /example -->")
+    return f"{first}<!-- example -->\n{table(example)}\n<!-- /example -->{last}"
+
+
 def main() -> None:
     """Install, or record the example."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("site", type=Path, nargs="?", default=ROOT / "_build" / "html")
-    parser.add_argument("--example", action="store_true", help=f"write {EXAMPLE.name} anew")
+    parser.add_argument("--example", action="store_true", help="record the example anew")
     arguments = parser.parse_args()
     if arguments.example:
-        EXAMPLE.write_text(json.dumps(record_example(), ensure_ascii=False) + "\n", "utf8")
+        example = record_example()
+        EXAMPLE.write_text(json.dumps(example, ensure_ascii=False) + "\n", "utf8")
+        PAGE.write_text(fill(PAGE.read_text("utf8"), example), "utf8")
         return
     try:
         manifest = install(arguments.site)

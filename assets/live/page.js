@@ -169,7 +169,7 @@ class Page {
     this.beamNote = el(
       "p",
       { class: "hint" },
-      "The log-probability of each hypothesis, divided by its length. What has finished stays in the race.",
+      "Each hypothesis with its log-probability, divided by its length. The same words, cut in other places, are another hypothesis.",
     );
     this.beamView = el("ol", { class: "beams", "aria-label": "Hypotheses, best first" });
     this.beamPart = el("section", { class: "part", hidden: true }, this.beamTitle, this.beamNote, this.beamView);
@@ -187,7 +187,13 @@ class Page {
       "div",
       { class: "result" },
       this.caption,
-      el("section", { class: "part" }, el("h3", {}, "Read"), this.source),
+      el(
+        "section",
+        { class: "part" },
+        el("h3", {}, "Read"),
+        this.source,
+        el("p", { class: "hint" }, "In percent: where the chosen step looked, as chosen under Cross-attention."),
+      ),
       el("section", { class: "part" }, el("h3", {}, "Written"), this.answer, this.target),
       this.beamPart,
       el(
@@ -482,7 +488,7 @@ class Page {
     this.hypothesis = leading;
     this.hypotheses = hypotheses;
     this.beamPart.hidden = !beams;
-    if (beams) view.beamList(this.beamView, hypotheses.slice(0, 12), (tokens) => this.textOf(tokens));
+    if (beams) view.beamList(this.beamView, hypotheses.slice(0, 12), (token) => this.nameOf(token));
     this.answer.textContent = view.visible(this.textOf(leading.tokens));
     if (this.follow || this.selected >= leading.steps.length) this.selected = leading.steps.length - 1;
     this.heads(leading.steps[0]);

@@ -119,14 +119,14 @@ export function alternativesTable(body, step, name, take) {
   );
 }
 
-/** The hypotheses of a beam search, best first. */
-export function beamList(list, hypotheses, text) {
+/** The hypotheses of a beam search, best first, token by token: two may be cut from one text. */
+export function beamList(list, hypotheses, name) {
   list.replaceChildren(
     ...hypotheses.map((hypothesis) =>
       el(
         "li",
         { class: hypothesis.done ? "finished" : "running" },
-        el("bdi", {}, visible(text(hypothesis.tokens)) || "…"),
+        piece(hypothesis.tokens.map(name).join(" ")),
         el("span", { class: "score" }, `${hypothesis.score.toFixed(3)}`),
         el("span", { class: "state" }, hypothesis.done ? "finished" : "goes on"),
       ),
