@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
 
 import encdec
+from encdec import environment
 from encdec.data import docstrings
 from encdec.data.docstrings import (
     ALWAYS_TRAIN,
@@ -20,6 +22,7 @@ from encdec.data.docstrings import (
     Docstring,
     Package,
     body_key,
+    corpus_packages,
     first_sentence,
     load_docstrings,
     plain_text,
@@ -481,6 +484,13 @@ def test_the_order_is_shuffled_and_does_not_depend_on_the_order_of_packages(site
 
 
 # --- the cache and the whole ----------------------------------------------------------------------
+
+
+def test_the_packages_of_the_recipes_are_pinned():
+    names = corpus_packages()
+    assert len(names) > 100
+    assert names == sorted(set(names), key=str.lower)
+    assert {canonicalize_name(name) for name in names} <= environment.tested_versions().keys()
 
 
 def test_the_second_call_reads_no_package(site, monkeypatch):

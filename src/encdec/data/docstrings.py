@@ -1,7 +1,7 @@
 """Functions and the first sentence of their documentation, from the packages at hand.
 
-People wrote these summaries, and they are on every reader's machine: the packages that the book is
-pinned to hold tens of thousands. Source files are read as text and parsed with `ast`; nothing is
+People wrote these summaries, and they are on every reader's machine: the packages that come with
+the book hold tens of thousands. Source files are read as text and parsed with `ast`; nothing is
 imported, so nothing is run.
 
 Whole packages are held out, and whatever says the same as a held-out function is taken out of
@@ -37,7 +37,7 @@ from packaging.utils import canonicalize_name
 
 from encdec.data.download import cache_folder
 from encdec.data.parallel import DataError
-from encdec.environment import PACKAGE, tested_versions
+from encdec.environment import PACKAGE
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Documented = Function | ast.ClassDef | ast.Module
@@ -124,8 +124,8 @@ def load_docstrings(
     the cache folder until a package, Python or this module changes.
 
     Args:
-        packages: names of the distributions to read, as far as they are installed; the ones that
-            the book is pinned to if not given. This book's own package is always left out.
+        packages: names of the distributions to read, as far as they are installed; if not given,
+            :func:`corpus_packages`. This book's own package is always left out.
         path: folders that hold installed packages; those of the running interpreter if not given.
         seed: decides which packages are held out. A package's place depends on its name and the
             seed alone, not on what else is installed.
@@ -554,13 +554,18 @@ def _without(text: str, unwanted: set[str]) -> str:
 # --- the environment and the cache ----------------------------------------------------------------
 
 
+def corpus_packages() -> list[str]:
+    """The packages that the book's recipes read, whatever else the book has come to depend on."""
+    lines = Path(__file__).with_name("docstring_packages.txt").read_text(encoding="utf8")
+    return [line for line in lines.splitlines() if not line.startswith("#")]
+
+
 def _distributions(
     packages: Collection[str] | None, path: Sequence[str] | None
 ) -> dict[str, Distribution]:
     """The installed distributions among ``packages``, by name, in the order of their names."""
-    wanted = {
-        canonicalize_name(name) for name in (tested_versions() if packages is None else packages)
-    }
+    names = corpus_packages() if packages is None else packages
+    wanted = {canonicalize_name(name) for name in names}
     found: dict[str, Distribution] = {}
     for distribution in importlib.metadata.distributions(
         path=list(sys.path if path is None else path)
