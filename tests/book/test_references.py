@@ -72,6 +72,16 @@ def reading_list():
     return text[start : text.index("\n## ", start + 1)]
 
 
+def test_each_theme_begins_with_what_is_easy():
+    levels = ["easy", "medium", "hard"]
+    themes = re.split(r"(?m)^### ", reading_list())[1:]
+    for theme in themes:
+        found = [levels.index(level) for level in re.findall(r"\*(easy|medium|hard)\*\.", theme)]
+        assert found == sorted(found), theme.splitlines()[0]
+        assert len(found) >= 3
+    assert len(themes) >= 5
+
+
 def test_every_annotation_says_what_to_read_it_for():
     for key, entry in annotated().items():
         assert entry["what"].startswith("Read it "), key

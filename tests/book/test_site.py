@@ -86,6 +86,25 @@ def test_every_chapter_opens_in_colab_and_can_be_downloaded(site, path):
     assert any(link.endswith(f"_sources/{name.as_posix()}") for link in links)
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_links_its_terms_to_the_glossary(site, path):
+    page = site_checks.parsed(site / path.relative_to(ROOT).with_suffix(".html"))
+    targets = [a["href"] for a in page.select("article a[href*='glossary.html#term-']")]
+    assert len(targets) >= 5
+    assert len(targets) == len(set(targets)), "a term is linked twice"
+
+
+def test_the_index_lists_every_term_and_every_linked_use(site):
+    index = site_checks.parsed(site / "genindex.html")
+    listed = {a["href"] for a in index.select("article a[href*='.html#']")}
+    terms = site_checks.parsed(site / "glossary.html").select("article dt[id^=term-]")
+    assert {f"glossary.html#{term['id']}" for term in terms} <= listed
+    for path in CHAPTERS:
+        name = path.relative_to(ROOT).with_suffix(".html").as_posix()
+        uses = site_checks.parsed(site / name).select("article [id^=use-of-]")
+        assert {f"{name}#{use['id']}" for use in uses} <= listed
+
+
 # The checks themselves, on pages made here
 
 
