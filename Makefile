@@ -25,6 +25,7 @@ help: ## list the targets
 book: $(READY) ## build the website from the stored outputs
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q >/dev/null || { rm -rf _build/.doctrees; exit 1; }
 	@cp -R assets/. _build/html/_static/  # also where no page changed
+	@$(RUN) $(BIN)/python tools/live.py _build/html
 	@echo "The book is built: open file://$(CURDIR)/_build/html/index.html or run \`make serve\`."
 
 serve: book ## build the website and serve it on this machine
@@ -59,10 +60,10 @@ lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest vers
 	@$(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" -q -o requirements.txt
 
-clean: ## remove what was built (CLEAN=all: the environment as well)
+clean: ## remove what was built (CLEAN=all: the environment and what was fetched as well)
 	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find src tests tools _ext chapters -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
-	@$(if $(filter all,$(CLEAN)),rm -rf $(VENV))
+	@$(if $(filter all,$(CLEAN)),rm -rf $(VENV) .cache)
 
 install: $(READY) ## only make the environment
 

@@ -121,7 +121,7 @@ class Page {
       value: "1",
       oninput: () => this.adapt(),
     });
-    this.warmth = el("output", { for: "live-temperature" }, "1.0");
+    this.warmth = el("span", { class: "number", "aria-hidden": "true" }, "1.0");
     this.beamRow = el("label", { for: "live-beams" }, "Beams ", this.beams);
     this.heatRow = el("label", { for: "live-temperature" }, "Temperature ", this.temperature, " ", this.warmth);
     this.pace = el(
@@ -182,6 +182,12 @@ class Page {
       if (row >= 0 && row < (this.hypothesis?.steps.length ?? 0)) this.choose(row);
     });
     this.table = el("table", { class: "weights" });
+    this.details = el(
+      "details",
+      { ontoggle: () => this.draw() },
+      el("summary", {}, "The same as a table"),
+      el("div", { class: "map", tabindex: "0", role: "group", "aria-label": "Table of cross-attention" }, this.table),
+    );
     this.cutMap = el("p", { class: "hint", hidden: true });
     this.result = el(
       "div",
@@ -218,12 +224,7 @@ class Page {
         el("p", {}, el("label", { for: "live-head" }, "Show "), this.head),
         el("div", { class: "map", tabindex: "0", role: "group", "aria-label": "Picture of cross-attention" }, this.canvas),
         this.cutMap,
-        el(
-          "details",
-          {},
-          el("summary", {}, "The same as a table"),
-          el("div", { class: "map", tabindex: "0", role: "group", "aria-label": "Table of cross-attention" }, this.table),
-        ),
+        this.details,
       ),
     );
     this.root.replaceChildren(this.start, this.form, this.notice, this.status, this.result);
@@ -553,7 +554,7 @@ class Page {
     const rows = shown.map((step) => view.weights(step, head).slice(0, LONGEST_MAP));
     this.rowAt = view.drawMap(this.canvas, source, target, rows, this.selected);
     this.canvas.setAttribute("aria-label", view.attentionSummary(source, target, rows));
-    view.attentionTable(this.table, source, target, rows);
+    if (this.details.open) view.attentionTable(this.table, source, target, rows);
     const cut = this.pieces.length > LONGEST_MAP || steps.length > LONGEST_MAP;
     this.cutMap.hidden = !cut;
     this.cutMap.textContent = cut ? `The picture shows the first ${LONGEST_MAP} tokens of each side.` : "";

@@ -207,20 +207,21 @@ export function drawMap(canvas, source, target, rows, selected) {
   context.textAlign = "right";
   labels.forEach((text, i) => context.fillText(text, left - 8, above + cell * (i + 0.5)));
   context.textAlign = "left";
+  const [ground, ink, mark] = ["surface", "primary", "secondary"].map((c) => colour(`--pst-color-${c}`));
   rows.forEach((row, i) => {
     row.forEach((share, k) => {
       const [x, y] = [left + cell * k, above + cell * i];
       context.globalAlpha = 1;
-      context.fillStyle = colour("--pst-color-surface");
+      context.fillStyle = ground;
       context.fillRect(x + 1, y + 1, cell - 2, cell - 2);
       context.globalAlpha = Math.min(1, share ** 0.8);
-      context.fillStyle = colour("--pst-color-primary");
+      context.fillStyle = ink;
       context.fillRect(x + 1, y + 1, cell - 2, cell - 2);
     });
     if (i === selected) {
       context.globalAlpha = 1;
       context.lineWidth = 2;
-      context.strokeStyle = colour("--pst-color-secondary");
+      context.strokeStyle = mark;
       context.strokeRect(left, above + cell * i, cell * row.length, cell);
     }
   });

@@ -95,32 +95,64 @@ def browser():
         running.close()
 
 
-@pytest.fixture
-def tab(browser, address):
-    """A new tab that notes errors and requests; both are judged when the test is over."""
-    context = browser.new_context(viewport={"width": 390, "height": 844})
+def watched(context, address):
+    """A new tab, and what must stay empty: errors, and requests that leave the site."""
     page = context.new_page()
-    errors, requests = [], []
-    page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
     page.set_default_timeout(120_000)
+    faults = []
+    origin = address.removesuffix("live.html")
+
+    def judge(url):
+        if not url.startswith((origin, "data:", "blob:")):
+            faults.append(url)
+
+    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: judge(request.url))
+    return page, faults
+
+
+@pytest.fixture
+def fresh(browser, address):
+    """A new tab of a phone's width."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page, faults = watched(context, address)
     yield page
     context.close()
-    origin = address.removesuffix("live.html")
-    assert [url for url in requests if not url.startswith((origin, "data:", "blob:"))] == []
-    assert errors == []
+    assert faults == []
+
+
+@pytest.fixture(scope="module")
+def warm(browser, address):
+    """A tab in which the model is loaded, once for many tests."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page, faults = watched(context, address)
+    yield loaded(page, address), faults
+    context.close()
+
+
+@pytest.fixture
+def tab(warm):
+    """The same for one test; what went wrong in it is its own."""
+    page, faults = warm
+    page.get_by_label("Pace").select_option("as fast as it goes")
+    page.get_by_label("greedy search").check()
+    yield page
+    found = faults.copy()
+    faults.clear()
+    assert found == []
 
 
 def opened(tab, address, link=""):
+    tab.goto("about:blank")
     tab.goto(address + link)
     tab.wait_for_selector("#live[data-state=open]")
     return tab
 
 
-def loaded(tab, address):
-    opened(tab, address).get_by_role("button", name="Load the model").click()
-    tab.wait_for_selector("#live[data-state=ready]")
+def loaded(tab, address, link=""):
+    opened(tab, address, link).get_by_role("button", name="Load the model").click()
+    tab.wait_for_selector("#live[data-state=done]" if link else "#live[data-state=ready]")
     return tab
 
 
@@ -232,16 +264,14 @@ def test_a_tokenizer_of_another_kind_is_refused_by_name(backend):
     ("method", "options"),
     [("greedy search", {"num_beams": 1}), ("beam search", {})],
 )
-def test_ten_sentences_are_translated_as_in_python(method, options, tab, address, python):
-    loaded(tab, address)
+def test_ten_sentences_are_translated_as_in_python(method, options, tab, python):
     for text in SENTENCES:
         assert translated(tab, text, method) == written(python, text, **options), text
     answer = tab.locator("#live .answer").text_content()
     assert answer == python[1].decode(tokens(tab), skip_special_tokens=True)
 
 
-def test_other_numbers_of_beams_do_as_python_too(tab, address, python):
-    loaded(tab, address)
+def test_other_numbers_of_beams_do_as_python_too(tab, python):
     for beams in (2, 8):
         wide = functools.partial(tab.get_by_label("Beams", exact=True).fill, str(beams))
         found = translated(tab, SENTENCES[0], "beam search", wide)
@@ -249,17 +279,16 @@ def test_other_numbers_of_beams_do_as_python_too(tab, address, python):
         assert tab.locator("#live .beams li").count() == beams
 
 
-def test_nothing_is_fetched_before_the_press_of_the_button(tab, address):
+def test_nothing_is_fetched_before_the_press_of_the_button(fresh, address):
     requests = []
-    tab.on("request", lambda request: requests.append(request.url))
-    opened(tab, address)
-    tab.wait_for_timeout(300)
+    fresh.on("request", lambda request: requests.append(request.url))
+    opened(fresh, address)
+    fresh.wait_for_timeout(300)
     assert not [url for url in requests if re.search(r"\.(wasm|onnx|bin)$|ort\.", url)]
-    assert tab.locator("#live ol.tokens button").count() > 3  # the recorded example
+    assert fresh.locator("#live ol.tokens button").count() > 3  # the recorded example
 
 
-def test_probabilities_and_attention_are_those_of_python(tab, address, python):
-    loaded(tab, address)
+def test_probabilities_and_attention_are_those_of_python(tab, python):
     translated(tab, live.EXAMPLE_TEXT)
     found = tab.evaluate(
         """document.getElementById('live').page.hypothesis.steps.map((step) => ({
@@ -289,9 +318,8 @@ def test_the_recorded_example_is_what_the_model_does(site):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_a_reader_types_is_text_and_never_markup(kind, tab, address):
+def test_what_a_reader_types_is_text_and_never_markup(kind, tab):
     text = HOSTILE[kind]
-    loaded(tab, address)
     before = tab.evaluate("document.querySelectorAll('script, img, b, i, iframe').length")
     tab.evaluate(
         """(text) => {
@@ -317,50 +345,38 @@ def test_what_a_reader_types_is_text_and_never_markup(kind, tab, address):
     assert not re.search(r"[\x00-\x08\x0e-\x1f\x7f]", shown)
 
 
-def test_markup_in_a_link_is_text_too(tab, address):
-    opened(
-        tab, address, "#text=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&beams=%3Cb%3E"
-    )
-    tab.get_by_role("button", name="Load the model").click()
-    tab.wait_for_selector("#live[data-state=done]")
-    assert tab.evaluate("window.hacked") is None
-    assert tab.locator("#live img").count() == 0
-    assert tab.get_by_label("English text").input_value().startswith("<img src=x")
+def test_markup_in_a_link_is_text_too(fresh, address):
+    link = "#text=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&beams=%3Cb%3E"
+    loaded(fresh, address, link)
+    assert fresh.evaluate("window.hacked") is None
+    assert fresh.locator("#live img").count() == 0
+    assert fresh.get_by_label("English text").input_value().startswith("<img src=x")
+    assert fresh.get_by_label("Beams", exact=True).input_value() == "5"
 
 
-def test_a_link_carries_the_sentence_and_the_settings(tab, address, python):
-    loaded(tab, address)
-    three = functools.partial(tab.get_by_label("Beams", exact=True).fill, "3")
-    first = translated(tab, "Where is Anna?", "beam search", three)
-    link = "#" + tab.url.partition("#")[2]
-    tab.goto("about:blank")
-    opened(tab, address, link).get_by_role("button", name="Load the model").click()
-    tab.wait_for_selector("#live[data-state=done]")
-    assert tokens(tab) == first == written(python, "Where is Anna?", num_beams=3)
-    assert tab.get_by_label("Beams", exact=True).input_value() == "3"
+def heat(tab, value):
+    slider = tab.get_by_label("Temperature")
+    slider.evaluate("(s, v) => {s.value = v; s.dispatchEvent(new Event('input'));}", value)
 
 
-def test_a_cold_sample_is_greedy_and_a_hot_one_differs_but_a_link_repeats_it(tab, address, python):
-    loaded(tab, address)
-
-    def heat(value):
-        slider = tab.get_by_label("Temperature")
-        slider.evaluate("(s, v) => {s.value = v; s.dispatchEvent(new Event('input'));}", value)
-
+def test_a_cold_sample_is_greedy_and_hot_ones_differ(tab, python):
     text = "I have never seen such a big dog."
-    cold = [translated(tab, text, "sampling", lambda: heat("0.1")) for _ in range(2)]
+    cold = [translated(tab, text, "sampling", lambda: heat(tab, "0.1")) for _ in range(2)]
     assert cold == [written(python, text, num_beams=1)] * 2
-    hot = [translated(tab, text, "sampling", lambda: heat("1.5")) for _ in range(4)]
+    hot = [translated(tab, text, "sampling", lambda: heat(tab, "1.5")) for _ in range(4)]
     assert len({tuple(row) for row in hot}) > 1
-    link = "#" + tab.url.partition("#")[2]
-    tab.goto("about:blank")
-    opened(tab, address, link).get_by_role("button", name="Load the model").click()
-    tab.wait_for_selector("#live[data-state=done]")
-    assert tokens(tab) == hot[-1]
 
 
-def test_another_token_can_be_written_and_the_decoder_goes_on_from_it(tab, address):
-    loaded(tab, address)
+def test_a_link_carries_the_sentence_the_settings_and_the_sample(tab, fresh, address):
+    first = translated(tab, "Where is Anna’s dog?", "sampling", lambda: heat(tab, "1.4"))
+    loaded(fresh, address, "#" + tab.url.partition("#")[2])
+    assert tokens(fresh) == first
+    assert fresh.get_by_label("English text").input_value() == "Where is Anna’s dog?"
+    assert fresh.get_by_label("sampling").is_checked()
+    assert fresh.get_by_label("Temperature").input_value() == "1.4"
+
+
+def test_another_token_can_be_written_and_the_decoder_goes_on_from_it(tab):
     first = translated(tab, "Where is the train station?")
     tab.locator("#live ol.tokens button").nth(1).click()
     tab.locator("#live .alternatives button").first.click()
@@ -372,8 +388,7 @@ def test_another_token_can_be_written_and_the_decoder_goes_on_from_it(tab, addre
     assert tokens(tab)[0] == first[0]
 
 
-def test_one_step_at_a_press(tab, address):
-    loaded(tab, address)
+def test_one_step_at_a_press(tab):
     tab.get_by_label("Pace").select_option("one step at a press")
     tab.get_by_role("button", name="Translate").click()
     for number in (1, 2, 3):
@@ -388,44 +403,43 @@ def test_one_step_at_a_press(tab, address):
     assert not tab.get_by_role("button", name="Stop").is_visible()
 
 
-def test_it_works_by_keyboard_and_tells_a_screen_reader(tab, address):
-    opened(tab, address)
-    tab.keyboard.press("Tab")
-    tab.keyboard.press("Enter")  # the first stop is the button that loads
-    tab.wait_for_selector("#live[data-state=ready]")
-    tab.keyboard.press("Control+A")  # the text has the focus
-    tab.keyboard.type("Where is the sea?")
-    tab.keyboard.press("Enter")
-    tab.wait_for_selector("#live[data-state=done]")
-    status = tab.get_by_role("status").text_content()
-    assert status.startswith(tab.locator("#live .answer").text_content())
+def test_it_works_by_keyboard_and_tells_a_screen_reader(fresh, address):
+    opened(fresh, address)
+    fresh.keyboard.press("Tab")
+    fresh.keyboard.press("Enter")  # the first stop is the button that loads
+    fresh.wait_for_selector("#live[data-state=ready]")
+    fresh.keyboard.press("Control+A")  # the text has the focus
+    fresh.keyboard.type("Where is the sea?")
+    fresh.keyboard.press("Enter")
+    fresh.wait_for_selector("#live[data-state=done]")
+    status = fresh.get_by_role("status").text_content()
+    assert status.startswith(fresh.locator("#live .answer").text_content())
     for _ in range(30):
-        tab.keyboard.press("Tab")
-        if tab.evaluate("document.activeElement.closest('ol.tokens') !== null"):
+        fresh.keyboard.press("Tab")
+        if fresh.evaluate("document.activeElement.closest('ol.tokens') !== null"):
             break
-    tab.keyboard.press("Space")
-    assert tab.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
-    picture = tab.locator("#live canvas").get_attribute("aria-label")
+    fresh.keyboard.press("Space")
+    assert fresh.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+    picture = fresh.locator("#live canvas").get_attribute("aria-label")
     assert picture.startswith("Cross-attention. Each written token")
-    unnamed = tab.evaluate(
+    unnamed = fresh.evaluate(
         """[...document.querySelectorAll('#live :is(button, input, select, textarea)')].filter(
-            (c) => !(c.textContent.trim() || c.labels?.length || c.getAttribute('aria-label'))).length"""
+            (c) => !(c.textContent.trim() || c.labels?.length || c.ariaLabel)).length"""
     )
     assert unnamed == 0
 
 
-def test_without_webassembly_it_says_so_and_shows_the_example(tab, address):
-    tab.add_init_script("delete globalThis.WebAssembly")
-    opened(tab, address)
-    assert "has no WebAssembly" in tab.get_by_role("status").text_content()
-    assert not tab.get_by_role("button", name="Load the model").is_visible()
-    assert tab.locator("#live .answer").text_content() == "Où se trouve la gare ?"
-    tab.locator("#live ol.tokens button").nth(4).click()
-    assert tab.locator("#live .alternatives tr.chosen th").text_content() == "▁gare"
+def test_without_webassembly_it_says_so_and_shows_the_example(fresh, address):
+    fresh.add_init_script("delete globalThis.WebAssembly")
+    opened(fresh, address)
+    assert "has no WebAssembly" in fresh.get_by_role("status").text_content()
+    assert not fresh.get_by_role("button", name="Load the model").is_visible()
+    assert fresh.locator("#live .answer").text_content() == "Où se trouve la gare ?"
+    fresh.locator("#live ol.tokens button").nth(4).click()
+    assert fresh.locator("#live .alternatives tr.chosen th").text_content() == "▁gare"
 
 
-def test_an_empty_text_is_asked_for(tab, address):
-    loaded(tab, address)
+def test_an_empty_text_is_asked_for(tab):
     for text in ("", "  \n", "</s>"):
         tab.get_by_label("English text").fill(text)
         tab.get_by_role("button", name="Translate").click()
