@@ -45,6 +45,22 @@ def test_the_books_model_in_integers_writes_nearly_every_token(pair, folders, so
     assert found["equal_sentences"] >= 0.85 * found["sentences"]
 
 
+@pytest.mark.parametrize("name", ["bart-instruct", "t5"])
+def test_the_books_other_models_write_every_token_too(name, tmp_path):
+    if name not in zoo.available():
+        pytest.skip(f"there is no model {name} yet")
+    model, tokenizer = zoo.load_folder(zoo.models_folder() / name, device="cpu")
+    sources = ["What is the capital of France?", "translate English to French: How are you?"]
+    sources += ["Sort these words: pear, apple, fig", "What is the plural of child?", "a " * 60]
+    for bits, share in ((32, 1.0), (8, 0.9)):
+        export(model, tokenizer, tmp_path / str(bits), bits=bits)
+        exported = ExportedModel(tmp_path / str(bits))
+        found = agreement(model, exported, tokenizer, sources, max_new_tokens=40)
+        assert found["tokens"] > 15
+        assert found["equal_tokens"] >= share * found["tokens"]
+    assert sum(path.stat().st_size for path in (tmp_path / "8").iterdir()) < 5_200_000
+
+
 def test_beams_agree_too(pair, folders, sources):
     model, tokenizer = pair
     exported = ExportedModel(folders / "32")

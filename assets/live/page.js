@@ -24,11 +24,25 @@ const MODELS = {
     ],
     target: "fr",
   },
-  t5: {
-    title: "t5: instructions",
+  "bart-instruct": {
+    title: "bart-instruct: short instructions",
     label: "Instruction",
     button: "Answer",
-    examples: ["translate English to French: Where is the train station?"],
+    examples: [
+      "What is the capital of France?",
+      "What is the plural of child?",
+      "Sort these words: pear, apple, fig",
+    ],
+    target: "",
+  },
+  t5: {
+    title: "t5: translation, summaries, instructions",
+    label: "Instruction",
+    button: "Answer",
+    examples: [
+      "translate English to French: Where is the train station?",
+      "translate English to German: She does not like coffee.",
+    ],
     target: "",
   },
 };
@@ -93,7 +107,12 @@ class Page {
     this.loadButton.addEventListener("click", () => this.load());
     this.choice = el("select", { id: "live-model" });
     this.choice.addEventListener("change", () => this.describe());
-    this.choiceRow = el("p", { hidden: true }, el("label", { for: "live-model" }, "Model "), this.choice);
+    this.choiceRow = el(
+      "p",
+      { hidden: true },
+      el("label", { for: "live-model" }, "Model "),
+      this.choice,
+    );
     this.start = el("div", { class: "start" }, this.loadButton, this.progress, this.choiceRow);
 
     this.label = el("label", { for: "live-text" }, "English text");
@@ -109,7 +128,12 @@ class Page {
       el(
         "label",
         {},
-        field("radio", { name: "method", value, checked: value === "greedy", onchange: () => this.adapt() }),
+        field("radio", {
+          name: "method",
+          value,
+          checked: value === "greedy",
+          onchange: () => this.adapt(),
+        }),
         ` ${text}`,
       );
     this.beams = field("number", { id: "live-beams", min: "2", max: "8", value: "5" });
@@ -123,7 +147,14 @@ class Page {
     });
     this.warmth = el("span", { class: "number", "aria-hidden": "true" }, "1.0");
     this.beamRow = el("label", { for: "live-beams" }, "Beams ", this.beams);
-    this.heatRow = el("label", { for: "live-temperature" }, "Temperature ", this.temperature, " ", this.warmth);
+    this.heatRow = el(
+      "label",
+      { for: "live-temperature" },
+      "Temperature ",
+      this.temperature,
+      " ",
+      this.warmth,
+    );
     this.pace = el(
       "select",
       { id: "live-pace", onchange: () => this.adapt() },
@@ -132,7 +163,11 @@ class Page {
       el("option", { value: "press" }, "one step at a press"),
     );
     this.go = el("button", { type: "submit", class: "main" }, "Translate");
-    this.next = el("button", { type: "button", hidden: true, onclick: () => this.advance?.() }, "Next step");
+    this.next = el(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.advance?.() },
+      "Next step",
+    );
     this.stop = el("button", { type: "button", hidden: true, onclick: () => this.halt() }, "Stop");
     this.copy = el("button", { type: "button", onclick: () => this.share() }, "Copy link");
     this.form = el(
@@ -169,10 +204,17 @@ class Page {
     this.beamNote = el(
       "p",
       { class: "hint" },
-      "Each hypothesis with its log-probability, divided by its length. The same words, cut in other places, are another hypothesis.",
+      "Each hypothesis with its log-probability, divided by its length. The same words, cut in other " +
+        "places, are another hypothesis.",
     );
     this.beamView = el("ol", { class: "beams", "aria-label": "Hypotheses, best first" });
-    this.beamPart = el("section", { class: "part", hidden: true }, this.beamTitle, this.beamNote, this.beamView);
+    this.beamPart = el(
+      "section",
+      { class: "part", hidden: true },
+      this.beamTitle,
+      this.beamNote,
+      this.beamView,
+    );
     this.stepTitle = el("h3", {}, "Alternatives");
     this.alternatives = el("tbody");
     this.head = el("select", { id: "live-head", onchange: () => this.show() });
@@ -186,7 +228,7 @@ class Page {
       "details",
       { ontoggle: () => this.draw() },
       el("summary", {}, "The same as a table"),
-      el("div", { class: "map", tabindex: "0", role: "group", "aria-label": "Table of cross-attention" }, this.table),
+      scrolling("Table of cross-attention", this.table),
     );
     this.cutMap = el("p", { class: "hint", hidden: true });
     this.result = el(
@@ -198,7 +240,7 @@ class Page {
         { class: "part" },
         el("h3", {}, "Read"),
         this.source,
-        el("p", { class: "hint" }, "In percent: where the chosen step looked, as chosen under Cross-attention."),
+        el("p", { class: "hint" }, "In percent: where the chosen step looked, in the heads chosen below."),
       ),
       el("section", { class: "part" }, el("h3", {}, "Written"), this.answer, this.target),
       this.beamPart,
@@ -212,7 +254,13 @@ class Page {
           el(
             "thead",
             {},
-            el("tr", {}, ...["token", "probability", ""].map((t) => el(t ? "th" : "td", t ? { scope: "col" } : {}, t))),
+            el(
+              "tr",
+              {},
+              el("th", { scope: "col" }, "token"),
+              el("th", { scope: "col" }, "probability"),
+              el("td"),
+            ),
           ),
           this.alternatives,
         ),
@@ -222,13 +270,19 @@ class Page {
         { class: "part" },
         el("h3", {}, "Cross-attention"),
         el("p", {}, el("label", { for: "live-head" }, "Show "), this.head),
-        el("div", { class: "map", tabindex: "0", role: "group", "aria-label": "Picture of cross-attention" }, this.canvas),
+        scrolling("Picture of cross-attention", this.canvas),
         this.cutMap,
         this.details,
       ),
     );
     this.root.replaceChildren(this.start, this.form, this.notice, this.status, this.result);
     this.adapt();
+    window.addEventListener("hashchange", () => {
+      this.link = readLink(location.hash);
+      if (!this.model || !this.link.text) return;
+      this.take();
+      this.translate();
+    });
     new MutationObserver(() => this.draw()).observe(document.documentElement, {
       attributes: true,
       attributeFilter: ["data-theme"],
@@ -242,15 +296,18 @@ class Page {
     this.recorded(example);
     if (!supported()) {
       this.say(
-        "This browser has no WebAssembly (with SIMD), which the model needs. Below is a recorded example; any recent browser runs the model itself.",
+        "This browser has no WebAssembly (with SIMD), which the model needs. Below is a recorded " +
+          "example; any recent browser runs the model itself.",
       );
     } else if (!this.manifest) {
       this.say(
-        "This copy of the book was built without the model, for want of a network. Below is a recorded example.",
+        "This copy of the book was built without the model, for want of a network. Below is a " +
+          "recorded example.",
       );
     } else {
       const names = Object.keys(this.manifest.models);
-      this.choice.replaceChildren(...names.map((name) => el("option", { value: name }, MODELS[name].title)));
+      const options = names.map((name) => el("option", { value: name }, MODELS[name].title));
+      this.choice.replaceChildren(...options);
       if (names.includes(this.link.model)) this.choice.value = this.link.model;
       this.choiceRow.hidden = names.length < 2;
       this.loadButton.hidden = false;
@@ -271,9 +328,10 @@ class Page {
   describe() {
     const name = this.choice.value;
     const parts = [this.manifest.runtime.files, this.manifest.models[name].files];
-    const bytes = parts.flatMap((files) => Object.values(files)).reduce((sum, { gzip }) => sum + gzip, 0);
+    const entries = parts.flatMap((files) => Object.values(files));
+    const bytes = entries.reduce((sum, { gzip }) => sum + gzip, 0);
     this.loadButton.textContent = `Load the model (${(bytes / 1e6).toFixed(1)} MB)`;
-    if (this.model && this.name !== name) this.loadButton.hidden = false;
+    this.loadButton.hidden = this.name === name;
   }
 
   async load() {
@@ -321,13 +379,10 @@ class Page {
         " ",
       ]),
     );
-    const { beams, temperature, method, text, seed } = this.link;
-    this.beams.value = beams ?? this.model.description.generation.num_beams ?? 5;
-    if (temperature) this.temperature.value = temperature;
-    if (method) this.form.elements.method.value = method;
-    this.seed = seed;
-    this.text.value = text ?? examples[0];
-    this.link = {};
+    this.beams.value = this.model.description.generation.num_beams ?? 5;
+    this.text.value = examples[0];
+    const { text } = this.link;
+    this.take();
     this.form.hidden = false;
     this.loadButton.hidden = true;
     this.adapt();
@@ -336,6 +391,18 @@ class Page {
     this.root.dataset.state = "ready";
     this.text.focus();
     if (text) await this.translate();
+  }
+
+  /** Set what a link asks for. */
+  take() {
+    const { beams, temperature, method, text, seed } = this.link;
+    if (beams) this.beams.value = beams;
+    if (temperature) this.temperature.value = temperature;
+    if (method) this.form.elements.method.value = method;
+    if (text) this.text.value = text;
+    this.seed = seed;
+    this.link = {};
+    this.adapt();
   }
 
   /** Show the controls that the method has. */
@@ -361,6 +428,7 @@ class Page {
 
   halt() {
     this.run += 1;
+    if (this.root.dataset.state === "writing") this.root.dataset.state = "stopped";
     this.advance?.();
     this.advance = null;
     this.next.hidden = true;
@@ -375,7 +443,8 @@ class Page {
     const settings = this.settings();
     const notices = [];
     if (this.text.value.length > LONGEST_TEXT) {
-      notices.push(`The text is long: only its first ${LONGEST_TEXT.toLocaleString("en")} characters are read.`);
+      const most = LONGEST_TEXT.toLocaleString("en");
+      notices.push(`The text is long: only its first ${most} characters are read.`);
     }
     const { max_source: room, eos_token_ids: ends } = this.model.description;
     let ids = this.tokenizer.encode(settings.text);
@@ -383,7 +452,7 @@ class Page {
       notices.push(`The text has ${ids.length} tokens: only the first ${room} are read.`);
       ids = [...ids.slice(0, room - 1), ends[0]];
     }
-    if (ids.every((id) => ends.includes(id))) {
+    if (ids.every((id) => this.model.description.special_tokens.includes(id))) {
       this.warn("There is no text yet: write at least one word.");
       this.say("");
       return;
@@ -433,7 +502,8 @@ class Page {
   strange(text, ids) {
     if (!ids.includes(this.tokenizer.unknown)) return "";
     const characters = new Set([...text.slice(0, LONGEST_TEXT)].filter((c) => c.trim()));
-    const found = [...characters].filter((c) => this.tokenizer.encode(`a${c}`).includes(this.tokenizer.unknown));
+    const { unknown } = this.tokenizer;
+    const found = [...characters].filter((c) => this.tokenizer.encode(`a${c}`).includes(unknown));
     const names = found.slice(0, 3).map((character) => {
       const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
       return `\u2068${view.visible(character)}\u2069 (U+${code})`;
@@ -451,8 +521,9 @@ class Page {
     const last = this.hypothesis.steps.at(-1);
     const looked = view.weights(last, this.headChosen());
     const most = looked.indexOf(Math.max(...looked));
+    const [wrote, read] = [this.nameOf(last.token), this.pieces[most].token];
     this.say(
-      `Step ${count}: the decoder wrote ${this.nameOf(last.token)} and looked most at ${this.pieces[most].token} (${view.percent(looked[most])}).`,
+      `Step ${count}: the decoder wrote ${wrote} and looked most at ${read} (${view.percent(looked[most])}).`,
     );
     await new Promise((resolve) => {
       this.advance = resolve;
@@ -485,13 +556,14 @@ class Page {
   }
 
   update({ hypotheses, running }, beams) {
-    const leading = running?.[0] && hypotheses.every(({ done }) => !done) ? running[0] : hypotheses[0];
+    const leading = hypotheses.find(({ done }) => done) ?? running?.[0] ?? hypotheses[0];
     this.hypothesis = leading;
     this.hypotheses = hypotheses;
     this.beamPart.hidden = !beams;
-    if (beams) view.beamList(this.beamView, hypotheses.slice(0, 12), (token) => this.nameOf(token));
+    if (beams) view.beamList(this.beamView, hypotheses, (token) => this.nameOf(token));
     this.answer.textContent = view.visible(this.textOf(leading.tokens));
-    if (this.follow || this.selected >= leading.steps.length) this.selected = leading.steps.length - 1;
+    const last = leading.steps.length - 1;
+    if (this.follow || this.selected > last) this.selected = last;
     this.heads(leading.steps[0]);
     this.show();
   }
@@ -524,9 +596,8 @@ class Page {
     const step = steps[this.selected];
     const head = this.headChosen();
     view.sourceTokens(this.source, this.pieces, step && view.weights(step, head));
-    view.targetTokens(this.target, steps.map(({ token }) => this.nameOf(token)), steps, this.selected, (i) =>
-      this.choose(i),
-    );
+    const written = steps.map(({ token }) => this.nameOf(token));
+    view.targetTokens(this.target, written, steps, this.selected, (i) => this.choose(i));
     if (step) {
       this.stepTitle.textContent = `Alternatives at step ${this.selected + 1}`;
       const live = this.model && this.root.dataset.state !== "open";
@@ -557,11 +628,13 @@ class Page {
     if (this.details.open) view.attentionTable(this.table, source, target, rows);
     const cut = this.pieces.length > LONGEST_MAP || steps.length > LONGEST_MAP;
     this.cutMap.hidden = !cut;
-    this.cutMap.textContent = cut ? `The picture shows the first ${LONGEST_MAP} tokens of each side.` : "";
+    this.cutMap.textContent = `The picture shows the first ${LONGEST_MAP} tokens of each side.`;
   }
 
   recorded(example) {
-    this.caption.textContent = `Recorded: “${example.text}”, read by ${example.model}. Press a written token to see its alternatives and what it looked at.`;
+    this.caption.textContent =
+      `Recorded: “${example.text}”, read by ${example.model}. ` +
+      "Press a written token to see its alternatives and what it looked at.";
     this.answer.lang = MODELS[example.model].target;
     this.begin(example.source, example.pieces);
     this.hypothesis = example.hypothesis;
@@ -572,7 +645,10 @@ class Page {
   }
 
   async share() {
-    if (this.model) history.replaceState(null, "", writeLink({ ...this.settings(), seed: this.lastSeed ?? 0 }));
+    if (this.model) {
+      const settings = { ...this.settings(), seed: this.lastSeed ?? 0 };
+      history.replaceState(null, "", writeLink(settings));
+    }
     const { href } = location;
     try {
       await navigator.clipboard.writeText(href);
@@ -581,6 +657,11 @@ class Page {
       this.say(`The address of this page is the link: ${href}`);
     }
   }
+}
+
+/** A part that scrolls sideways where it is too wide, by keyboard too. */
+function scrolling(label, child) {
+  return el("div", { class: "map", tabindex: "0", role: "group", "aria-label": label }, child);
 }
 
 async function fetchJson(name) {

@@ -272,7 +272,7 @@ def measure(
 
     Args:
         folder: a model folder, with the recipe that says what is held out.
-        on_sentence: called with the export's name, how many sentences there are and how many are done.
+        on_sentence: called with the export's name, the number of sentences and of those done.
         examples: how many sentences are read at most, from the start of the test split.
 
     Returns:

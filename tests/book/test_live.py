@@ -159,7 +159,7 @@ def loaded(tab, address, link=""):
 def translated(tab, text, method="greedy search", prepare=lambda: None):
     tab.get_by_label(method).check()
     prepare()
-    tab.get_by_label("English text").fill(text)
+    tab.locator("#live-text").fill(text)
     tab.evaluate("document.getElementById('live').dataset.state = 'waiting'")
     tab.get_by_role("button", name="Translate").click()
     tab.wait_for_selector("#live[data-state=done]")
@@ -437,6 +437,40 @@ def test_without_webassembly_it_says_so_and_shows_the_example(fresh, address):
     assert fresh.locator("#live .answer").text_content() == "Où se trouve la gare ?"
     fresh.locator("#live ol.tokens button").nth(4).click()
     assert fresh.locator("#live .alternatives tr.chosen th").text_content() == "▁gare"
+
+
+def test_the_last_of_several_quick_presses_wins(tab, python):
+    tab.evaluate("document.getElementById('live').dataset.state = 'waiting'")
+    tab.evaluate("document.querySelectorAll('#live .samples button').forEach((b) => b.click())")
+    tab.wait_for_selector("#live[data-state=done]")
+    last = tab.get_by_label("English text").input_value()
+    assert last == tab.locator("#live .samples button").last.text_content()
+    assert tokens(tab) == written(python, last, num_beams=1)
+
+
+def test_a_link_pressed_on_the_page_itself_is_followed(tab, python):
+    tab.evaluate("document.getElementById('live').dataset.state = 'waiting'")
+    tab.evaluate("location.hash = '#method=beam&beams=4&text=Where+is+it%3F'")
+    tab.wait_for_selector("#live[data-state=done]")
+    assert tokens(tab) == written(python, "Where is it?", num_beams=4)
+
+
+@pytest.mark.parametrize("name", ["bart-instruct", "t5"])
+def test_another_model_can_be_chosen(name, fresh, address, site):
+    if name not in live.at_hand():
+        pytest.skip(f"there is no model {name} yet")
+    opened(fresh, address).get_by_label("Model").select_option(name)
+    fresh.get_by_role("button", name="Load the model").click()
+    fresh.wait_for_selector("#live[data-state=ready]")
+    other = load_exported(site / "_static" / "live" / "models" / name)
+    assert fresh.get_by_label("Instruction").is_visible()
+    for sample in fresh.locator("#live .samples button").all():
+        for method, options in (("greedy search", {"num_beams": 1}), ("beam search", {})):
+            text = sample.text_content()
+            assert translated(fresh, text, method) == written(other, text, **options)
+    assert not fresh.get_by_role("button", name="Load the model").is_visible()
+    fresh.get_by_label("Model").select_option(NAME)
+    assert fresh.get_by_role("button", name="Load the model").is_visible()
 
 
 def test_an_empty_text_is_asked_for(tab):
