@@ -60,7 +60,8 @@ def test_no_text_names_a_folder_of_one_machine(texts):
 
 
 def test_nothing_is_left_unfinished(texts):
-    assert [name for name, text in texts.items() if UNFINISHED.search(text)] == []
+    written = {n: t for n, t in texts.items() if not n.endswith("/tokenizer.json")}  # by people
+    assert [name for name, text in written.items() if UNFINISHED.search(text)] == []
 
 
 def test_the_address_is_the_same_everywhere(texts):
