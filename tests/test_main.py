@@ -52,6 +52,73 @@ def test_translate_refuses_bad_input_in_one_sentence(arguments, sentence):
 
 
 @pytest.fixture
+def summarizer(tmp_path, monkeypatch):
+    """A folder of models that holds a tiny one of summaries, its weights random."""
+    import torch
+    from transformers import PegasusConfig, PegasusForConditionalGeneration
+
+    from encdec.tokenizer import LAYOUTS, train_tokenizer
+
+    words = ["def read(path): return text", "Write the lines of a file, one by one."] * 5
+    tokenizer = train_tokenizer(words, 60, LAYOUTS["pegasus"])
+    tokenizer.model_max_length = 256
+    torch.manual_seed(0)
+    config = PegasusConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, max_position_embeddings=256, scale_embedding=True,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id, forced_eos_token_id=None,
+    )  # fmt: skip
+    folder = tmp_path / "models" / "pegasus-docstrings"
+    PegasusForConditionalGeneration(config).half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    monkeypatch.setenv("ENCDEC_MODELS", str(folder.parent))
+    monkeypatch.chdir(tmp_path)
+
+
+FILE = "def read(path):\n    text = path\n    return text\n\n\ndef f():\n    pass\n"
+
+
+def test_summarize_writes_one_line_about_a_text_from_wherever_it_comes(summarizer):
+    Path("note.txt").write_text("read the lines\nof a file")
+    asked = (["read the lines of a file"], ["--file", "note.txt"])
+    found = [run("summarize", *arguments) for arguments in asked]
+    found.append(CliRunner().invoke(app, ["summarize"], input="read the lines\nof a file\n"))
+    assert [result.exit_code for result in found] == [0, 0, 0], found[0].output
+    assert len({result.stdout for result in found}) == 1
+    assert len(found[0].stdout.splitlines()) == 1
+
+
+def test_summarize_writes_a_line_for_every_function_of_a_file_or_a_module(summarizer):
+    Path("code.py").write_text(FILE)
+    result = run("summarize", "--file", "code.py", "--num-beams", 1)
+    assert result.exit_code == 0, result.output
+    assert [line.partition(": ")[0] for line in result.stdout.splitlines()] == ["read"]
+    result = run("summarize", "--module", "bisect", "--num-beams", 1)
+    names = [line.partition(": ")[0] for line in result.stdout.splitlines()]
+    assert names == ["insort_right", "bisect_right", "insort_left", "bisect_left"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([""], "the text is empty"),
+        (["read " * 400], "at most 256 tokens"),
+        (["read 😀"], "never seen '😀'"),
+        (["read", "--module", "json"], "only one of them"),
+        (["--module", "no_such_module"], "there is no module 'no_such_module'"),
+        (["--file", "nothing.txt"], "there is no file nothing.txt"),
+        (["--file", "nothing.py"], "can't be read: No such file"),
+        (["read", "--num-beams", "0"], "num_beams"),
+        (["read", "--source", "cloud"], "choose book or hub"),
+    ],
+)
+def test_summarize_refuses_bad_input_in_one_sentence(summarizer, arguments, sentence):
+    assert sentence in refused(run("summarize", *arguments))
+
+
+@pytest.fixture
 def own_data(tmp_path, monkeypatch):
     """A file that the project has never seen, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
@@ -187,5 +254,5 @@ def test_the_module_is_the_command_line():
     result = subprocess.run(
         [sys.executable, "-m", "encdec", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("train", "evaluate", "translate", "doctor"):
+    for command in ("train", "evaluate", "translate", "summarize", "doctor"):
         assert command in result.stdout

@@ -166,6 +166,64 @@ def translate(
 
 
 @app.command()
+def summarize(
+    text: Annotated[
+        str, typer.Argument(help="Text or code; - reads it from standard input.")
+    ] = "-",
+    file: Annotated[
+        Path | None, typer.Option(help="Instead: a Python file, or a file of plain text.")
+    ] = None,
+    module: Annotated[
+        str | None, typer.Option(help="Instead: a Python module, e.g. json.decoder")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="The book's own model, or the Hub's: book, hub")
+    ] = "book",
+    num_beams: Annotated[int, typer.Option(help="1 for greedy search.")] = 4,
+) -> None:
+    """Summarise TEXT in one sentence, or every function of a Python file or module.
+
+    The book's own model learnt from Python functions; for prose take --source hub.
+    """
+    from encdec import summarizer, zoo
+    from encdec import text as texts
+    from encdec.environment import quieten
+    from encdec.summaries import SummaryError
+
+    quieten()
+    with one_sentence(), progress_bar() as update:
+        if (text != "-") + (file is not None) + (module is not None) > 1:
+            raise SummaryError("give a text, --file or --module, and only one of them.")
+        path = summarizer.module_path(module) if module is not None else file
+        functions = []
+        if path and (module is not None or path.suffix == ".py"):
+            functions = summarizer.read_functions(path)
+        elif path:
+            if not path.is_file():
+                raise SummaryError(f"there is no file {path}.")
+            text = path.read_text(encoding="utf8")
+        elif text == "-":
+            text = sys.stdin.read()
+        model, tokenizer = zoo.load("summarization", source, announce=False)
+        options = {**summarizer.OPTIONS, "num_beams": num_beams}
+        if functions:
+            found = summarizer.summarize(
+                model,
+                tokenizer,
+                functions,
+                on_batch=lambda done: update("summaries", done, len(functions)),
+                **options,
+            )
+            for function, summary in zip(functions, found, strict=True):
+                line = f"{function.name}: {summary}"
+                output.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        texts.check_text(text, tokenizer)
+        [answer] = texts.generate_text(model, tokenizer, [" ".join(text.split())], **options)
+        output.print(answer, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="A model folder, e.g. models/marian-en-fr")],
     to: Annotated[Path, typer.Option(help="The folder to write.")],
