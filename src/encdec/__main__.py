@@ -205,7 +205,7 @@ def summarize(
         elif text == "-":
             text = sys.stdin.read()
         model, tokenizer = zoo.load("summarization", source, announce=False)
-        options = {**summarizer.OPTIONS, "num_beams": num_beams}
+        options = summarizer.OPTIONS | {"num_beams": num_beams}
         if functions:
             found = summarizer.summarize(
                 model,

@@ -17,7 +17,7 @@ from encdec.text import generate_text
 
 # What the recipe of `pegasus-docstrings` learns from and is scored with.
 SOURCE_TOKENS = 128
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "num_beams": 4,
     "length_penalty": 0.8,
     "no_repeat_ngram_size": 3,
