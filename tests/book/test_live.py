@@ -161,7 +161,7 @@ def translated(tab, text, method="greedy search", prepare=lambda: None):
     prepare()
     tab.locator("#live-text").fill(text)
     tab.evaluate("document.getElementById('live').dataset.state = 'waiting'")
-    tab.get_by_role("button", name="Translate").click()
+    tab.locator("#live button[type=submit]").click()
     tab.wait_for_selector("#live[data-state=done]")
     return tokens(tab)
 
