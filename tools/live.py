@@ -140,12 +140,13 @@ def install(site: Path) -> dict[str, Any]:
         The list.
 
     Raises:
-        NotFetchedError: the runtime could not be had; the site is then left without the list.
+        NotFetchedError: the runtime could not be had; the list is then empty.
     """
     target = site / "_static" / "live"
     shutil.rmtree(target / "runtime", ignore_errors=True)
     shutil.rmtree(target / "models", ignore_errors=True)
-    (target / "manifest.json").unlink(missing_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "manifest.json").write_text("null\n")
     source = runtime()
     manifest: dict[str, Any] = {
         "runtime": {

@@ -440,6 +440,15 @@ def test_without_webassembly_it_says_so_and_shows_the_example(fresh, address):
     assert fresh.locator("#live .alternatives tr.chosen th").text_content() == "▁gare"
 
 
+def test_a_site_built_without_the_model_says_so(fresh, address):
+    empty = (ROOT / "assets" / "live" / "manifest.json").read_text()
+    fresh.route("**/manifest.json", lambda route: route.fulfill(body=empty))
+    opened(fresh, address)
+    assert "built without the model" in fresh.get_by_role("status").text_content()
+    assert not fresh.get_by_role("button", name="Load the model").is_visible()
+    assert fresh.locator("#live .answer").text_content() == "Où se trouve la gare ?"
+
+
 def test_the_last_of_several_quick_presses_wins(tab, python):
     tab.evaluate("document.getElementById('live').dataset.state = 'waiting'")
     tab.evaluate("document.querySelectorAll('#live .samples button').forEach((b) => b.click())")
@@ -549,10 +558,10 @@ def test_without_the_registry_the_site_is_built_and_says_so(monkeypatch, tmp_pat
     monkeypatch.setattr(sys, "argv", ["live.py", str(tmp_path / "site")])
     stale = tmp_path / "site" / "_static" / "live" / "manifest.json"
     stale.parent.mkdir(parents=True)
-    stale.write_text("{}")
+    stale.write_text('{"models": {}}')
     live.main()
     assert "shows a recorded example only, for want of onnxruntime-web: " in capsys.readouterr().out
-    assert not stale.exists()
+    assert json.loads(stale.read_text()) is None
 
 
 def test_the_lock_file_fits_and_names_no_registry_but_npms():
