@@ -91,6 +91,16 @@ def test_a_run_cut_between_its_stages_ends_as_if_it_had_not_been(recipe, tmp_pat
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
+def test_weights_are_not_continued_with_other_tokens(recipe, tmp_path):
+    run(recipe, tmp_path)
+    other = small.recipe(**TWO_STAGES | {"tokenizer": {"vocab_size": 300, "alphabet": 20}})
+    weights = tmp_path / "runs" / "tiny" / "training" / "checkpoint.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(RecipeError, match="was trained with another tokenizer than tiny now makes"):
+        run(write(other, tmp_path), tmp_path)
+    assert weights.read_bytes() == before
+
+
 def test_a_saved_model_is_half_precision_and_names_its_recipe(recipe, tmp_path):
     made = Experiment.from_recipe(load_recipe(recipe))
     made.save(tmp_path / "model")

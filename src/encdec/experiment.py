@@ -101,6 +101,19 @@ class Experiment:
             report=report,
         )
 
+    def check_tokenizer(self, folder: Path) -> None:
+        """Refuse to continue a stage whose weights belong to other tokens.
+
+        Raises:
+            RecipeError: the recipe's texts, and so its tokenizer, are no longer those of the stage.
+        """
+        kept = folder / "model" / "tokenizer.json"
+        if kept.exists() and kept.read_text("utf8") != self.tokenizer.backend_tokenizer.to_str():
+            raise RecipeError(
+                f"{folder} was trained with another tokenizer than {self.recipe.name} now makes "
+                f"of its texts: undo the change, or remove {folder.parent} to begin again."
+            )
+
     def save(self, folder: Path) -> None:
         """Write the model as transformers lays it out: half precision, tokenizer, recipe."""
         model, settings = copy.deepcopy(self.model).half(), self.recipe.evaluation
@@ -179,6 +192,7 @@ def run(
     experiment = Experiment.from_recipe(recipe, base=base, limit=SMOKE_ITEMS if smoke else None)
     folder, positions = runs / recipe.name, []
     for stage in recipe.stages:
+        experiment.check_tokenizer(folder / stage.name)
         trainer = experiment.trainer(stage, folder / stage.name, report)
         positions.append(trainer.run())
         if trainer.accelerator.is_main_process:
