@@ -8,8 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from encdec import costs
 from encdec.config import TransformerConfig
+from encdec.hybrids import PromptedDecoder, SharedEncoderDecoder
+from encdec.recurrent import RecurrentConfig, RecurrentEncoderDecoder
 from encdec.stacks import Record
-from encdec.transformer import DecoderOnly, EncoderDecoder
+from encdec.transformer import DecoderOnly, EncoderDecoder, PrefixLM
 
 # heads · d_kv differs from d_model, and the decoder from the encoder, on purpose
 PLAIN = TransformerConfig(
@@ -149,3 +151,59 @@ def test_coefficients_give_back_every_entry(count, quantity):
 def test_a_wrong_number_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:TF32")  # torch's own, from mkldnn.flags
+
+
+def products(model, source, target, *, backwards):
+    """What torch counts; without fused kernels, whose insides it can't see."""
+    with (
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+        torch.backends.mkldnn.flags(enabled=False),
+        FlopCounterMode(display=False) as counter,
+    ):
+        logits = model(ids(1, source), decoder_input_ids=ids(1, target))
+        if backwards:
+            logits.sum().backward()
+    return counter.get_total_flops()
+
+
+DESIGNS = {
+    "encoder–decoder": (EncoderDecoder, False),
+    "shared": (SharedEncoderDecoder, False),
+    "decoder-only": (PromptedDecoder, True),
+    "prefix LM": (PrefixLM, True),
+}
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_step_of_training_does_what_was_counted(design, lengths):
+    kind, one_stack = DESIGNS[design]
+    config = replace(PLAIN, num_decoder_layers=2)
+    counted = costs.teacher_forced(config, *lengths, one_stack=one_stack)
+    assert products(kind(config), *lengths, backwards=False) == counted
+    assert products(kind(config), *lengths, backwards=True) == 3 * counted
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("attention", ["none", "dot", "additive"])
+def test_a_recurrent_model_does_what_was_counted(attention, lengths):
+    config = RecurrentConfig(vocab_size=23, d_model=12, num_layers=2, attention=attention)
+    counted = costs.recurrent(config, *lengths)
+    model = RecurrentEncoderDecoder(config)
+    assert products(model, *lengths, backwards=False) == counted
+    half = config.d_model // 2
+    start = 2 * 2 * config.num_layers * 4 * half * half  # nothing goes back into the first state
+    assert products(model, *lengths, backwards=True) == 3 * counted - start
+
+
+def test_what_can_not_be_counted_is_said():
+    with pytest.raises(ValueError, match="num_layers=0"):
+        costs.teacher_forced(replace(PLAIN, num_layers=0), 3, 3, one_stack=False)
+    with pytest.raises(ValueError, match="source=0"):
+        costs.recurrent(RecurrentConfig(vocab_size=23), 0, 3)

@@ -12,6 +12,7 @@ from encdec.hybrids import (
     DecoderDecoderConfig,
     FusionInDecoder,
     PrefixLM,
+    PromptedDecoder,
     SharedEncoderDecoder,
     warm_start,
 )
@@ -24,6 +25,52 @@ SIZES = {"vocab_size": VOCAB, "d_model": 16, "d_ff": 24, "num_heads": 2, "init_s
 
 def count(model):
     return sum(each.numel() for each in model.parameters())
+
+
+# --- a prompt and an answer ---------------------------------------------------------------------
+
+
+def prompted(kind=PromptedDecoder):
+    torch.manual_seed(0)
+    return kind(TransformerConfig.family("pegasus", num_layers=0, num_decoder_layers=2, **SIZES))
+
+
+def test_a_prompted_decoder_is_a_decoder_of_one_row():
+    model = prompted().eval()
+    plain = DecoderOnly(model.config).eval()
+    plain.load_state_dict(model.state_dict())
+    ids, target = torch.randint(3, VOCAB, (2, 5)), torch.randint(3, VOCAB, (2, 4))
+    expected = plain(torch.cat([ids, target], dim=1))[:, 5:]
+    torch.testing.assert_close(model(ids, decoder_input_ids=target), expected, **CLOSE)
+
+
+def test_only_a_prefix_lm_reads_its_source_both_ways():
+    ids, target = torch.randint(3, VOCAB, (1, 5)), torch.randint(3, VOCAB, (1, 4))
+    for kind, sees in ((PromptedDecoder, False), (PrefixLM, True)):
+        model = prompted(kind).eval()
+        captured = []
+        model.decoder.register_forward_hook(lambda *a, kept=captured: kept.append(a[2]))
+        for last in (3, 4):
+            ids[0, -1] = last
+            model(ids, decoder_input_ids=target)
+        first, second = captured
+        assert (not torch.equal(first[:, 0], second[:, 0])) == sees
+
+
+@pytest.mark.parametrize("kind", [PromptedDecoder, PrefixLM])
+def test_a_prompted_decoder_writes_what_it_scores(kind):
+    model = prompted(kind).eval()
+    ids = torch.randint(3, VOCAB, (2, 5))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    found = greedy_search(model, ids, mask, max_new_tokens=4).sequences
+    logits = model(ids, mask, decoder_input_ids=found[:, :-1])
+    end = model.config.eos_token_id
+    for row in range(2):
+        for step, token in enumerate(found[row, 1:].tolist()):
+            if step < 3:  # the last one is forced to be the end
+                assert logits[row, step].argmax() == token
+            if token == end:
+                break
 
 
 # --- one stack for both --------------------------------------------------------------------------

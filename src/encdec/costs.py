@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from encdec.config import TransformerConfig
+from encdec.recurrent import RecurrentConfig
 
 ENCODER = "encoder"
 PROJECTION = "keys and values of the source"
@@ -167,6 +168,70 @@ def decoder_only(
         OUTPUT: bytes_per_number * output * target,
     }
     return Ledger(flops, {SELF: batch * kept * length}, traffic)
+
+
+def teacher_forced(config: TransformerConfig, source: int, target: int, *, one_stack: bool) -> int:
+    """Count the operations of one forward pass in training, where the whole target is known.
+
+    Unlike in writing, all positions are computed at once, and scores that the causal mask then
+    hides are computed too. A step of training takes three times as many: backwards, each product
+    becomes two.
+
+    Args:
+        config: the model's description.
+        source: tokens that are read.
+        target: tokens that are to be predicted.
+        one_stack: whether source and target run through the decoder one after the other, as in a
+            decoder-only model or a prefix LM; logits are formed for the target only.
+
+    Returns:
+        Floating-point operations of one sequence.
+
+    Raises:
+        ValueError: if a length is below 1, or two stacks are asked of a model without an encoder.
+    """
+    _check(source=source, target=target)
+    layers, inner = config.num_decoder_layers, decoder_inner(config)
+    output = 2 * config.d_model * config.target_vocab_size * target
+    if one_stack:
+        length = source + target
+        decoder = 2 * decoder_weights(config, cross=False) * length
+        return decoder + 4 * inner * layers * length**2 + output
+    if not config.num_layers:
+        raise ValueError("num_layers=0: this model has no encoder; give one_stack=True")
+    read = 2 * encoder_weights(config) * source
+    read += 4 * config.num_heads * config.d_kv * config.num_layers * source**2
+    projected = 2 * layers * 2 * config.d_model * inner * source
+    attended = 4 * inner * layers * (target**2 + source * target)
+    return read + projected + 2 * decoder_weights(config) * target + attended + output
+
+
+def recurrent(config: RecurrentConfig, source: int, target: int) -> int:
+    """Count the operations of one forward pass of a `RecurrentEncoderDecoder`.
+
+    Writing token by token takes as many: the state of an LSTM is its cache.
+
+    Args:
+        config: the model's description.
+        source: tokens that are read.
+        target: tokens that are written.
+
+    Returns:
+        Floating-point operations of one sequence.
+
+    Raises:
+        ValueError: if a length is below 1.
+    """
+    _check(source=source, target=target)
+    d, pairs = config.d_model, source * target
+    # four gates; the encoder's two directions have half the width each
+    encoder = 2 * config.num_layers * 2 * 4 * (d // 2) * (d + d // 2)
+    decoder = 2 * config.num_layers * 4 * d * 2 * d
+    keys = 0 if config.attention == "none" else 2 * d * d * source
+    queries = 2 * d * d * target if config.attention == "additive" else 0
+    attended = 0 if config.attention == "none" else 4 * d * pairs + 2 * 2 * d * d * target
+    output = 2 * d * config.target_vocab_size * target
+    return encoder * source + decoder * target + keys + queries + attended + output
 
 
 def encoder_weights(config: TransformerConfig) -> int:

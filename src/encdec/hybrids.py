@@ -34,6 +34,7 @@ __all__ = [
     "DecoderDecoderConfig",
     "FusionInDecoder",
     "PrefixLM",
+    "PromptedDecoder",
     "SharedEncoderDecoder",
     "warm_start",
 ]
@@ -77,6 +78,25 @@ class SharedEncoderDecoder(EncoderDecoder):
         ):
             for name in shared:
                 setattr(encoder_layer, name, getattr(decoder_layer, name))
+
+
+class PromptedDecoder(PrefixLM):
+    """A decoder-only model that is called like an encoder–decoder: source, start token, target.
+
+    It differs from `PrefixLM` in the mask and in nothing else: every position, those of the source
+    too, sees only what stands before it. So a comparison of both measures that mask alone.
+
+    Args:
+        config: the model's description; its `num_decoder_layers` count.
+
+    Raises:
+        ValueError: if positions are relative.
+
+    From "Exploring the Limits of Transfer Learning" (Raffel et al., 2020), section 3.2.1
+    ("language model").
+    """
+
+    two_way = False
 
 
 class FusionInDecoder(EncoderDecoder):

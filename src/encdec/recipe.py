@@ -7,7 +7,7 @@ instructions. Whatever the architecture, a recipe has the same keys.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,11 +33,16 @@ class RecipeError(EncdecError):
     """A recipe can't be used; the message is one sentence that names the key and the cure."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: no key that is not known, no value of another type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class HeldOutRecipe(_Section):
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+class HeldOutRecipe(Section):
     """Which sentences of Tatoeba no model learns from.
 
     With ``both_sides`` neither the source nor the target of a held-out pair occurs in training,
@@ -51,7 +56,7 @@ class HeldOutRecipe(_Section):
     both_sides: bool = True
 
 
-class TokenizerRecipe(_Section):
+class TokenizerRecipe(Section):
     """A joint byte-pair encoding of all that the stages read and write."""
 
     vocab_size: Positive
@@ -61,7 +66,7 @@ class TokenizerRecipe(_Section):
     alphabet: Positive | None = None  # the most frequent characters; all if not given
 
 
-class ModelRecipe(_Section):
+class ModelRecipe(Section):
     """Sizes of a model."""
 
     d_model: Positive
@@ -80,7 +85,7 @@ class ModelRecipe(_Section):
         return self
 
 
-class _Ingredient(_Section):
+class _Ingredient(Section):
     examples: Positive | None = None  # drawn anew for each epoch; all there are if not given
 
 
@@ -148,7 +153,7 @@ Ingredient = (
 )
 
 
-class IngredientRecipe(_Section):
+class IngredientRecipe(Section):
     """One ingredient of a mixture: exactly one of the keys."""
 
     translation: TranslationRecipe | None = None
@@ -180,7 +185,7 @@ class IngredientRecipe(_Section):
         return IngredientRecipe(**{name: kind.model_copy(update={"examples": fewer})})
 
 
-class OptimizationRecipe(_Section):
+class OptimizationRecipe(Section):
     """How the weights are found."""
 
     epochs: Positive
@@ -199,7 +204,7 @@ class OptimizationRecipe(_Section):
     save_every: Positive = 500  # steps between two checkpoints
 
 
-class MixtureRecipe(_Section):
+class MixtureRecipe(Section):
     """What a stage learns from."""
 
     name: Name
@@ -210,7 +215,7 @@ class StageRecipe(OptimizationRecipe, MixtureRecipe):
     """One stage of a run: what it learns from, and how."""
 
 
-class EvaluationRecipe(_Section):
+class EvaluationRecipe(Section):
     """How the result is scored on what was held out."""
 
     num_beams: Positive = 5
@@ -222,7 +227,7 @@ class EvaluationRecipe(_Section):
     prompts: tuple[str, ...] = ()  # texts whose answers are recorded
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training run, from corpora to scores."""
 
     name: Name
@@ -364,6 +369,19 @@ def load_recipe(path: str | Path) -> Recipe:
         RecipeError: the file is missing, not YAML, or holds an unknown key, a missing key or a
             value of the wrong type.
     """
+    return read_section(path, Recipe)
+
+
+def read_section(path: str | Path, kind: type[SectionType]) -> SectionType:
+    """Read and check a file that holds one section, a recipe or another.
+
+    Args:
+        path: a YAML file.
+        kind: what it holds.
+
+    Raises:
+        RecipeError: as for :func:`load_recipe`.
+    """
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf8"))
@@ -374,9 +392,9 @@ def load_recipe(path: str | Path) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path} should hold keys and values, but holds {content!r:.60}.")
     try:
-        return Recipe.model_validate(_tuples(content))
+        return kind.model_validate(_tuples(content))
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_sentence(error)}") from error
+        raise RecipeError(f"{path}: {_sentence(error, kind)}") from error
 
 
 def _tuples(value: object) -> object:
@@ -386,12 +404,12 @@ def _tuples(value: object) -> object:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, root: type[BaseModel] = Recipe) -> str:
     # A misspelt key is unknown and leaves another one missing: the misspelling is what to name.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; known are {', '.join(_known_keys(first['loc'][:-1]))}."
+        return f"unknown key {key!r}; known are {', '.join(_known_keys(first['loc'][:-1], root))}."
     if first["type"] == "missing":
         return f"the key {key!r} is missing."
     message = first["msg"].removeprefix("Value error, ")
@@ -400,8 +418,8 @@ def _sentence(error: ValidationError) -> str:
     return f"{key} = {first['input']!r:.80} is wrong: {message[0].lower()}{message[1:]}."
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] = Recipe
+def _known_keys(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    section = root
     for part in location:
         if isinstance(part, int):
             continue  # a place in a list of sections

@@ -667,6 +667,7 @@ class PrefixLM(DecoderOnly):
 
     target_is_separate = True
     own_layout = True
+    two_way = True  # whether the source is seen both ways
 
     def __init__(self, config: TransformerConfig) -> None:
         if config.positions == "relative":
@@ -717,7 +718,7 @@ class PrefixLM(DecoderOnly):
         if attention_mask is not None:
             real = check_attention_mask(attention_mask, input_ids)
         real = F.pad(real, (0, decoder_input_ids.shape[1]), value=True)  # (batch, source + target)
-        prefix = torch.full_like(input_ids[:, 0], source)  # (batch,)
+        prefix = torch.full_like(input_ids[:, 0], source if self.two_way else 0)  # (batch,)
         mask = prefix_lm_mask(prefix, real.shape[1]) & real[:, None, None]  # (batch, 1, both, both)
         embedded = self.embed(self.tokens, torch.cat([input_ids, decoder_input_ids], dim=1))
         hidden_states = self.decoder(embedded, mask, positions=token_positions(real), record=record)
@@ -762,6 +763,8 @@ class PrefixLM(DecoderOnly):
             input_ids, real = input_ids.gather(1, order), real.gather(1, order)
         _, cache = super().start(input_ids, real, max_length=longest)
         mask = real[:, None, None].expand(-1, 1, source, -1)  # (batch, 1, source, source)
+        if not self.two_way:
+            mask = mask & causal_mask(source, device=mask.device)
         self.decoder(
             self.embed(self.tokens, input_ids), mask, positions=token_positions(real), cache=cache
         )
