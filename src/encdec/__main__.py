@@ -251,6 +251,41 @@ def export(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="A comparison.")] = Path(
+        "recipes/compare/compare.yaml"
+    ),
+    smoke: Annotated[bool, typer.Option(help="Take the whole path in less than a minute.")] = False,
+    plan: Annotated[bool, typer.Option(help="Only say what would be done, and how long.")] = False,
+) -> None:
+    """Train and score five designs side by side, at equal size and at equal cost.
+
+    Finished runs are kept: run it again to continue after a kill.
+    """
+    from encdec import compare as comparing
+    from encdec.environment import quieten
+    from encdec.training import keep_freed_memory
+
+    quieten()
+    keep_freed_memory()
+    with one_sentence(), progress_bar() as update:
+        if plan:
+            asked = comparing.load_comparison(recipe)
+            asked = asked.smoke() if smoke else asked
+            print_plan(comparing.prepare(asked, smoke=smoke), Path("runs") / f"{asked.name}-plan")
+            return
+
+        def report(line: dict[str, Any]) -> None:
+            update(f"{line['run']}  loss {line['loss']:.3f}", line["step"], line["of"])
+
+        def on_run(name: str, number: int, total: int) -> None:
+            errors.print(f"{number} of {total}  {name}", highlight=False)
+
+        outcome = comparing.run(recipe, smoke=smoke, report=report, on_batch=update, on_run=on_run)
+        print_comparison(outcome)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine: versions, device, network, models and data at hand."""
     from encdec import environment
@@ -263,6 +298,44 @@ def doctor() -> None:
     if report.problems:
         errors.print(f"[red]error:[/red] {report.problems[0]}", soft_wrap=True)
         raise typer.Exit(1)
+
+
+def print_plan(comparison: Any, folder: Path) -> None:
+    """What a comparison would train, and how long each system takes on this machine."""
+    from encdec.compare import forecast
+
+    heads = ("system", "parameters", "FLOP an example", "steps an epoch", "s a step", "minutes")
+    table, total = Table(*heads), 0.0
+    for each in forecast(comparison, folder):
+        total += each.minutes
+        table.add_row(
+            each.candidate.name,
+            f"{each.candidate.parameters:,}",
+            f"{each.flops / 1e6:,.0f} M",
+            str(each.steps),
+            f"{each.step_seconds:.3f}",
+            f"{each.minutes:.1f}",
+        )
+    output.print(table)
+    output.print(f"Together {total / 60:.1f} hours on this machine, without measuring costs.")
+
+
+def print_comparison(outcome: dict[str, Any]) -> None:
+    """The scores of all systems, each as the mean of its seeds."""
+    from encdec.compare import across_seeds
+
+    skills = list(outcome["tests"])
+    table = Table("system", "equal", "parameters", "FLOP an example", *skills)
+    for entry in outcome["systems"]:
+        found = [across_seeds(entry, skill) for skill in skills]
+        table.add_row(
+            entry["system"],
+            entry["matching"],
+            f"{entry['parameters']:,}",
+            f"{entry['flops'] / 1e6:,.0f} M",
+            *(f"{each['mean']:.1f} ({each['lowest']:.1f}–{each['highest']:.1f})" for each in found),
+        )
+    output.print(table)
 
 
 def print_scores(outcome: dict[str, Any]) -> None:
