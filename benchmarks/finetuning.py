@@ -37,7 +37,7 @@ from encdec.results import provenance, write_json
 from encdec.text import generate_text
 
 MODEL = Path("models/marian-en-fr")
-RATES = (2e-4, 1e-3, 5e-3, 2.5e-2)  # the same for all methods
+RATES = (2e-4, 1e-3, 5e-3, 2.5e-2, 1.25e-1)  # the same for all methods
 CAPTIONS, VALIDATION, TEST = 640, 60, 100
 SIZES = (10, 40, 160)  # captions to learn from, besides all of them
 BATCH, WARM_UP, MOST = 16, 10, 40
@@ -88,7 +88,7 @@ def tuned(method: str) -> tuple[EncoderDecoder, Any]:
     if method == "frozen encoder":
         model.encoder.requires_grad_(False)
     elif method == "LoRA":
-        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["q", "v"])
+        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["qkv", "q", "kv"])
         inject_adapter_in_model(config, model)
     elif method == "prompt tuning":
         return model, Prompt(model, tokenizer)
