@@ -1,5 +1,7 @@
 """Small repairs to what the theme and the extensions put into every page."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -43,9 +45,43 @@ def drop_scripts(
     context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(css)]
 
 
+WIDGETS = '<script type="application/vnd.jupyter.widget-state+json">'
+# What the theme writes, and what a reader, with or without eyes and mouse, needs instead.
+REPAIRS = [
+    # a name that hides the words which everyone else can read
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    # titles of the button's three pictures, of which the button's own name says nothing
+    (re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'), r"\1"),
+    # a table that scrolls sideways on a phone can be reached with the keyboard
+    (re.compile(r'<table class="table">'), '<table class="table" tabindex="0">'),
+    # a list whose entries say that they are no items of a list
+    (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+    # the state of widgets, which nothing on a page without a kernel reads
+    (re.compile(rf"{re.escape(WIDGETS)}.*?</script>", re.DOTALL), ""),
+]
+
+
+def repaired(page: str) -> str:
+    """A page as everyone can use it."""
+    for found, meant in REPAIRS:
+        page = found.sub(meant, page)
+    return page
+
+
+def repair_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Repair every page of a finished website."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        page = path.read_text(encoding="utf8")
+        if (better := repaired(page)) != page:
+            path.write_text(better, encoding="utf8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect them."""
     app.connect("config-inited", link_repository, priority=100)
     app.connect("builder-inited", share_handlers)
     app.connect("html-page-context", drop_scripts, priority=900)
+    app.connect("build-finished", repair_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

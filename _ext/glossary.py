@@ -193,8 +193,7 @@ class LinkTerms(SphinxTransform):
     def _link(self, term: Term, written: str, chapter: str) -> list[nodes.Node]:
         place = "use-of-" + nodes.make_id(term.first)
         entry = ("single", f"{term.first}; {chapter.replace(';', ',')}", place, "", None)
-        target = nodes.target("", "", ids=[place])
-        inner = nodes.inline("", written, classes=["xref", "std", "std-term"])
+        inner = nodes.inline("", written, ids=[place], classes=["xref", "std", "std-term"])
         link = addnodes.pending_xref(
             "",
             inner,
@@ -205,7 +204,7 @@ class LinkTerms(SphinxTransform):
             refexplicit=True,
             refwarn=True,
         )
-        return [addnodes.index(entries=[entry]), target, link]
+        return [addnodes.index(entries=[entry]), link]
 
 
 def read_terms(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:

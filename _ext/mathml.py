@@ -68,7 +68,7 @@ def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
 def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula that has lines of its own, with its number if it has one."""
     self.body.append(self.starttag(node, "div", CLASS="math"))
-    self.body.append(f'<div class="formula">{mathml(node, "block")}</div>')
+    self.body.append(f'<div class="formula" tabindex="0">{mathml(node, "block")}</div>')
     if node.get("number"):
         number = get_node_equation_number(self, node)
         self.body.append(f'<span class="eqno">({number})')

@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("ENCDEC_LIVE_CACHE") or ROOT / ".cache" / "live")
 PACKAGE = "onnxruntime-web"
+AUDIT = "axe.min.js"  # of axe-core, for the tests; kept beside the runtime, not put on the site
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MODELS = ("marian-en-fr", "bart-instruct", "t5")  # those of them that are at hand
 EXAMPLE = ROOT / "assets" / "live" / "example.json"
@@ -77,6 +78,7 @@ def runtime() -> Path:
             made.mkdir()
             for name in RUNTIME:
                 shutil.copy(package / "dist" / name, made)
+            shutil.copy(Path(scratch) / "node_modules" / "axe-core" / AUDIT, made)
             version = json.loads((package / "package.json").read_text("utf8"))["version"]
             (made / "version").write_text(version)
             keep(made, RUNTIME, place)

@@ -72,3 +72,19 @@ def test_scripts_stand_once_and_thebe_never():
     context = {"script_files": scripts, "css_files": ["thebelab.css", "custom.css"]}
     bookext.drop_scripts(None, "", "", context, None)
     assert context == {"script_files": scripts[:2], "css_files": ["custom.css"]}
+
+
+def test_what_hides_words_or_shuts_out_a_keyboard_is_repaired():
+    page = '<summary aria-label="Toggle hidden content"><p>Show</p></summary><table class="table">'
+    page += '<table><div role="list" class="citation-list">'
+    page += '<i class="theme-switch fa-solid" data-mode="light" title="Light"></i>'
+    page += (
+        '<script type="application/vnd.jupyter.widget-state+json">\n{}</script><script></script>'
+    )
+    repaired = bookext.repaired(page)
+    assert repaired == (
+        '<summary><p>Show</p></summary><table class="table" tabindex="0">'
+        '<table><div class="citation-list">'
+        '<i class="theme-switch fa-solid" data-mode="light"></i><script></script>'
+    )
+    assert bookext.repaired(repaired) == repaired

@@ -1,12 +1,10 @@
 """The live page: its tokenizer equals Python's, its searches too, and it runs in a real browser."""
 
 import functools
-import http.server
 import json
 import re
 import shutil
 import sys
-import threading
 import unicodedata
 from pathlib import Path
 
@@ -21,11 +19,6 @@ from encdec.exported import load_exported
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "live.md").read_text(encoding="utf8")
 NAME = "marian-en-fr"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 SENTENCES = [
     *list(load_phrasebook())[:8],
     "She does not like coffee.",
@@ -70,63 +63,27 @@ def python(site):
     return load_exported(site / "_static" / "live" / "models" / NAME)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
-def address(site):
-    handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/live.html"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
-
-
-def watched(context, address):
-    """A new tab, and what must stay empty: errors, and requests that leave the site."""
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    faults = []
-    origin = address.removesuffix("live.html")
-
-    def judge(url):
-        if not url.startswith((origin, "data:", "blob:")):
-            faults.append(url)
-
-    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: judge(request.url))
-    return page, faults
+def address(site, serve):
+    with serve(site) as root:
+        yield f"{root}live.html"
 
 
 @pytest.fixture
-def fresh(browser, address):
+def fresh(browser, watch, address):
     """A new tab of a phone's width."""
     context = browser.new_context(viewport={"width": 390, "height": 844})
-    page, faults = watched(context, address)
+    page, faults = watch(context, address.removesuffix("live.html"))
     yield page
     context.close()
     assert faults == []
 
 
 @pytest.fixture(scope="module")
-def warm(browser, address):
+def warm(browser, watch, address):
     """A tab in which the model is loaded, once for many tests."""
     context = browser.new_context(viewport={"width": 390, "height": 844})
-    page, faults = watched(context, address)
+    page, faults = watch(context, address.removesuffix("live.html"))
     yield loaded(page, address), faults
     context.close()
 

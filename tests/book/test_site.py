@@ -1,8 +1,5 @@
 """The site is built from the stored outputs under -W -n, is complete, and leads nowhere wrong."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,19 +25,6 @@ def documents():
             yield from walk([node.get(key) for key in ("parts", "chapters", "sections")])
 
     return list(walk(toc))
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The site, built anew as `make book` builds it."""
-    output = tmp_path_factory.mktemp("site")
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
-    options = ["--path-output", str(output), "-W", "-n", "--keep-going", "-q"]
-    environment = os.environ | {"NO_COLOR": "1"}
-    built = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
-    assert built.returncode == 0, built.stdout + built.stderr
-    assert "WARNING" not in built.stdout + built.stderr
-    return output / "_build" / "html"
 
 
 def test_every_chapter_is_in_the_table_of_contents():
