@@ -228,6 +228,26 @@ def test_the_smoke_run_takes_the_whole_path(recipe, tmp_path, monkeypatch, corpo
 
 
 @pytest.mark.slow
+def test_the_smoke_run_of_the_comparison(tmp_path, monkeypatch, corpora):
+    monkeypatch.setenv("ENCDEC_DATA", str(corpora.resolve()))
+    monkeypatch.chdir(tmp_path)
+    comparison = ROOT / "recipes" / "compare" / "compare.yaml"
+    result = run("compare", comparison, "--smoke")
+    assert result.exit_code == 0, result.output
+    written = tmp_path / "runs" / "compare-smoke" / "compare-smoke.json"
+    assert len(json.loads(written.read_text(encoding="utf8"))["systems"]) == 9
+    assert not (tmp_path / "results").exists()
+    assert "hours on this machine" in run("compare", comparison, "--smoke", "--plan").stdout
+
+
+def test_compare_refuses_what_is_no_comparison(tmp_path):
+    assert "does not exist" in refused(run("compare", tmp_path / "nothing.yaml"))
+    assert "unknown key 'architecture'" in refused(
+        run("compare", ROOT / "recipes" / "bart.yaml", "--plan")
+    )
+
+
+@pytest.mark.slow
 def test_two_processes_take_the_whole_path(tmp_path, corpora):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",

@@ -60,7 +60,7 @@ from encdec.recipe import (
 from encdec.recurrent import RecurrentConfig, RecurrentEncoderDecoder
 from encdec.results import provenance, write_json
 from encdec.tokenizer import train_tokenizer
-from encdec.training import Report, Trainer
+from encdec.training import Position, Report, Trainer
 from encdec.transformer import EncoderDecoder, PrefixLM
 
 REFERENCE = "encoder-decoder"
@@ -328,10 +328,11 @@ def match(
 
     @cache
     def made(size: int) -> tuple[Candidate, float]:
-        candidate = Candidate(system, matching, sized(of, system, layers, 8 * size))
+        candidate = Candidate(system, matching, sized(of, system, layers, size * step))
         return candidate, measure(candidate)
 
-    wanted, low, high = measure(reference), 1, 1024  # in steps of 8
+    step = 2 if system == "lstm" else 8  # an LSTM's two directions share its width
+    wanted, low, high = measure(reference), 1, 2048
     while high - low > 1:  # larger is always more
         middle = (low + high) // 2
         low, high = (middle, high) if made(middle)[1] <= wanted else (low, middle)
@@ -852,8 +853,12 @@ def forecast(comparison: Comparison, folder: Path, *, steps: int = 12) -> Iterat
                 decoder_start_token_id=config.decoder_start_token_id or 0,
             ),
         )
-        warm = trainer.run(stop_after=max(1, steps // 3)).seconds
-        step_seconds = (trainer.run(stop_after=steps).seconds - warm) / (steps - max(1, steps // 3))
+        trainer.run(stop_after=max(1, steps // 3))
+        warm = replace(trainer.position)
+        end = trainer.run(stop_after=steps)
+        if end.step == warm.step:  # that was all of it
+            warm = Position()
+        step_seconds = (end.seconds - warm.seconds) / (end.step - warm.step)
         model: Any = trainer.model.eval()
         ids = measuring.random_ids(model, settings.batch_size, 32)
         started = time.perf_counter()
