@@ -45,6 +45,11 @@ def drop_scripts(
     context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(css)]
 
 
+# Search as the theme prepares it on every page, for those who let it search while they type.
+SEARCH = re.compile(
+    r'(?:\s*<script src="[./]*(?:_static/)?(?:searchtools|language_data|searchindex)\.js">'
+    r"</script>){3}"
+)
 WIDGETS = '<script type="application/vnd.jupyter.widget-state+json">'
 # What the theme writes, and what a reader, with or without eyes and mouse, needs instead.
 REPAIRS = [
@@ -74,7 +79,10 @@ def repair_pages(app: Sphinx, exception: Exception | None) -> None:
         return
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text(encoding="utf8")
-        if (better := repaired(page)) != page:
+        better = repaired(page)
+        if path.name != "search.html":
+            better = SEARCH.sub("", better)
+        if better != page:
             path.write_text(better, encoding="utf8")
 
 

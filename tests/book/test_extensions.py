@@ -7,6 +7,7 @@ import pytest
 from docutils import nodes
 
 import bookext
+import icons
 import mathml
 
 
@@ -88,3 +89,27 @@ def test_what_hides_words_or_shuts_out_a_keyboard_is_repaired():
         '<i class="theme-switch fa-solid" data-mode="light"></i><script></script>'
     )
     assert bookext.repaired(repaired) == repaired
+
+
+def test_icons_are_drawn_and_keep_what_the_theme_says_of_them():
+    page = '<i class="theme-switch fa-solid fa-sun   fa-lg" data-mode="light"></i>'
+    page += '<i class="fab fa-github"></i><i class="other"></i>'
+    page += '<script defer src="_static/scripts/fontawesome.js?digest=1"></script>'
+    found = icons.drawn(page)
+    assert found.count("<svg ") == found.count('aria-hidden="true"') == 2
+    assert '<svg class="icon theme-switch fa-solid fa-sun fa-lg"' in found
+    assert 'data-mode="light"' in found
+    assert '<i class="other"></i>' in found
+    assert "fontawesome" not in found
+    assert icons.drawn(found) == found
+
+
+def test_sets_of_icons_are_not_mixed_up():
+    solid, regular = icons.drawing("file", -1), icons.drawing("file", 0)
+    assert solid != regular
+    assert icons.drawn('<i class="fas fa-file"></i>').count(solid[1]) == 1
+
+
+def test_an_icon_that_is_not_there_stops_the_build():
+    with pytest.raises(KeyError, match="no icon 'unheard-of'"):
+        icons.drawn('<i class="fas fa-unheard-of"></i>')
