@@ -8,14 +8,22 @@ weights, the decoder alone, LoRA (through ``peft``), or a prompt of learnt vecto
 same learning rates, each keeps the one that does best on validation captions, and is scored from
 several seeds on other captions. Then come the number of captions and, for what is forgotten,
 batches with everyday sentences among them. Writes ``results/fine-tuning.json`` after each part;
-takes about ten minutes on one processor core.
+takes about fifteen minutes on one processor core.
+
+    python -m benchmarks.finetuning --rehearse
+
+asks how many everyday sentences it takes to forget none of the others: from a few up to the corpus
+that the model learnt from, at two learning rates; it needs that corpus. Writes ``results/rehearsal.json``; ten minutes.
+
+    python -m benchmarks.finetuning --memory
+
+measures the memory of each method and writes ``results/fine-tuning-memory.json`` (Linux).
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import random
-import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,10 +37,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from encdec import EncoderDecoder, zoo
+from encdec.corpora import Corpora
 from encdec.data.captions import draw_captions
 from encdec.data.collate import IGNORE
 from encdec.data.parallel import Pair, load_phrasebook
 from encdec.metrics import Score, chrf
+from encdec.recipe import TranslationRecipe, load_recipe
 from encdec.results import provenance, write_json
 from encdec.text import generate_text
 
@@ -43,6 +53,7 @@ SIZES = (10, 40, 160)  # captions to learn from, besides all of them
 BATCH, WARM_UP, MOST = 16, 10, 40
 PROMPT, RANK = 8, 8
 REHEARSED = 0.25  # of a batch
+EVERYDAY = 100  # sentences of the corpus's test set, to see what is left of them
 
 
 class Prompt:
@@ -185,16 +196,34 @@ def run(
     return found
 
 
+def resident(which: str) -> float:
+    """Megabytes of this process: ``VmRSS`` for now, ``VmHWM`` for the most so far (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf8").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(which))) / 1000
+
+
 def peak(method: str) -> dict[str, float]:
-    """Megabytes of this process before the first step, and the most it took in three."""
+    """Megabytes of this process with the model loaded, and the most it took in three steps."""
     torch.set_num_threads(1)
     model, tokenizer = tuned(method)
     captions = draw_captions(BATCH, 0)
-    unit = 1024  # Linux counts in kilobytes
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    before = resident("VmRSS")
     tune(model, tokenizer, lambda _: captions, 1e-3, 3, 0)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"megabytes_before": round(before), "megabytes_at_peak": round(after)}
+    return {"before": round(before), "peak": round(resident("VmHWM"))}
+
+
+def measure_memory(output: Path) -> None:
+    """The peak of each method, each in a process of its own."""
+    content: dict[str, Any] = {
+        "name": "fine-tuning-memory",
+        "description": "Megabytes of a process before and in three steps of fine-tuning.",
+        "batch": BATCH,
+        "provenance": provenance("python -m benchmarks.finetuning --memory"),
+    }
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        content["megabytes"] = dict(zip(METHODS, pool.map(peak, METHODS, 1), strict=True))
+    print(content["megabytes"])
+    write_json(output, content)
 
 
 def best(runs: Sequence[dict[str, Any]]) -> float:
@@ -202,13 +231,51 @@ def best(runs: Sequence[dict[str, Any]]) -> float:
     return float(max(runs, key=lambda found: found["validation"]["value"])["rate"])
 
 
+POOLS = (20, 200, 20_000)  # everyday sentences to rehearse
+REHEARSAL_RATES = RATES[:2]
+
+
+def rehearse(steps: int, seeds: int, sets: dict[str, list[Pair]], output: Path) -> None:
+    """Tune all weights with and without old sentences, from pools of several sizes."""
+    recipe = load_recipe(Path("recipes", f"{MODEL.name}.yaml"))
+    kinds = (part.kind for part in recipe.stages[0].mixture)
+    kind = next(kind for kind in kinds if isinstance(kind, TranslationRecipe))
+    splits = Corpora(recipe.held_out).pairs(kind)
+    old = random.Random(0).sample(splits.train, max(POOLS))
+    sets = sets | {"everyday": random.Random(1).sample(splits.test, EVERYDAY)}
+    model, tokenizer = zoo.load_folder(MODEL, device="cpu")
+    content: dict[str, Any] = {
+        "name": "rehearsal",
+        "description": "What is left of everyday sentences, by how many of them were rehearsed.",
+        "steps": steps,
+        "share": REHEARSED,
+        "everyday_sentences": EVERYDAY,
+        "before": score(model, tokenizer, sets["everyday"]).as_dict(),  # type: ignore[arg-type]
+        "runs": [],
+        "provenance": provenance("python -m benchmarks.finetuning --rehearse"),
+    }
+    for rate in REHEARSAL_RATES:
+        for pool in (0, *POOLS):
+            chosen = sets | {"rehearsed": old[:pool]}
+            for seed in range(seeds):
+                found = run("all weights", rate, seed, steps, chosen, REHEARSED if pool else 0.0)
+                content["runs"].append(found | {"rehearsed": pool})
+                write_json(output, content)
+
+
 def main(
     steps: Annotated[int, typer.Option(help="Updates of each run.", min=1)] = 60,
     seeds: Annotated[int, typer.Option(help="Runs at the chosen learning rate.", min=1)] = 3,
     number: Annotated[int, typer.Option(help="Captions to learn from.", min=1)] = CAPTIONS,
-    output: Annotated[Path, typer.Option()] = Path("results/fine-tuning.json"),
+    rehearsal: Annotated[bool, typer.Option("--rehearse", help="Ask what is forgotten.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Measure memory alone.")] = False,
+    output: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Tune, score and write down."""
+    if memory:
+        measure_memory(output or Path("results/fine-tuning-memory.json"))
+        return
+    output = output or Path("results", "rehearsal.json" if rehearsal else "fine-tuning.json")
     torch.set_num_threads(1)
     everyday = [Pair(english, french[0]) for english, french in load_phrasebook().items()]
     sets = {
@@ -220,6 +287,9 @@ def main(
     }
     learnt = {pair.source for pair in sets["train"]}
     sets["validation"] = [pair for pair in sets["validation"] if pair.source not in learnt]
+    if rehearsal:
+        rehearse(steps, seeds, sets, output)
+        return
     model, tokenizer = zoo.load_folder(MODEL, device="cpu")
     content: dict[str, Any] = {
         "name": "fine-tuning",
@@ -244,9 +314,6 @@ def main(
         + [run(method, rate, seed, steps, sets) for seed in range(1, seeds)]
         for method, rate in chosen.items()
     }
-    write_json(output, content)
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        content["memory"] = dict(zip(METHODS, pool.map(peak, METHODS, chunksize=1), strict=True))
     write_json(output, content)
     rate = chosen["all weights"]
     content["rehearsal"] = {
