@@ -13,7 +13,8 @@ takes about fifteen minutes on one processor core.
     python -m benchmarks.finetuning --rehearse
 
 asks how many everyday sentences it takes to forget none of the others: from a few up to the corpus
-that the model learnt from, at two learning rates; it needs that corpus. Writes ``results/rehearsal.json``; ten minutes.
+that the model learnt from, at two learning rates; it needs that corpus. Writes
+``results/rehearsal.json``; ten minutes.
 
     python -m benchmarks.finetuning --memory
 
