@@ -49,7 +49,8 @@ def test_the_best_that_is_fast_enough_comes_first():
     found = rows(OUTCOME, CASE)
     assert [row.name.split(" ")[0] for row in found] == ["encoder-decoder", "prefix-<lm>", "lstm"]
     assert advice(OUTCOME, CASE) == (
-        "Take encoder-decoder; not to be told from it by score: prefix-<lm> (equal parameters)."
+        "Take encoder-decoder, the fastest of 2 that can't be told apart by score: the others are "
+        "prefix-<lm> (equal parameters)."
     )
     assert found[0].cache_bytes == 8000
 

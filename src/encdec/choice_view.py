@@ -108,18 +108,23 @@ def rows(outcome: Mapping[str, Any], case: Case) -> list[Row]:
 
 
 def advice(outcome: Mapping[str, Any], case: Case) -> str:
-    """The best system that is fast enough, and which others can't be told from it."""
+    """The best system that is fast enough; of several undecided ones, the fastest."""
     found = rows(outcome, case)
     best = found[0]
     if not best.fits:
         fastest = min(found, key=lambda row: row.milliseconds)
         taken = f"{fastest.milliseconds:.0f} ms"
         return f"None is fast enough; the fastest, {fastest.name}, takes {taken}."
-    close = [row.name for row in found[1:] if row.fits and row.high >= best.low]
     if case.data == LITTLE:
         return f"Take {best.name}: its loss is the lowest of the single runs with little training."
-    if close:
-        return f"Take {best.name}; not to be told from it by score: {', '.join(close)}."
+    close = [row for row in found if row.fits and row.high >= best.low]
+    if len(close) > 1:
+        fastest = min(close, key=lambda row: row.milliseconds)
+        others = ", ".join(row.name for row in close if row is not fastest)
+        return (
+            f"Take {fastest.name}, the fastest of {len(close)} that can't be told apart by score: "
+            f"the others are {others}."
+        )
     return f"Take {best.name}: no other that is fast enough comes near its score."
 
 
