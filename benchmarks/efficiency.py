@@ -78,7 +78,7 @@ def corpus() -> tuple[list[str], list[list[str]], list[tuple[str, str]]]:
 @app.command()
 def quality(
     seeds: Annotated[int, typer.Option(help="Students of each kind.", min=1)] = 3,
-    steps: Annotated[int, typer.Option(help="Training steps of a student.", min=1)] = 200,
+    steps: Annotated[int, typer.Option(help="Training steps of a student.", min=1)] = 400,
     output: Annotated[Path, typer.Option()] = Path("results/efficiency.json"),
 ) -> None:
     """Score what was rounded, and what was cut and taught again."""

@@ -16,12 +16,14 @@ def make():
     return EncoderDecoder(config).eval()
 
 
-def test_a_student_has_the_encoder_and_the_first_layers():
+def test_a_student_has_the_encoder_and_the_last_layers():
     teacher = make()
     student = shallow(teacher, 1)
     ids = torch.tensor([[2, 3, 4]])
     assert len(student.decoder.layers) == 1
     assert torch.equal(student.encode(ids), teacher.encode(ids))
+    kept, there = student.decoder.layers[0].state_dict(), teacher.decoder.layers[1].state_dict()
+    assert all(torch.equal(kept[name], there[name]) for name in there)
     whole = shallow(teacher, 2)
     assert torch.equal(whole(ids, labels=ids), teacher(ids, labels=ids))
 

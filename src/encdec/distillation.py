@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from encdec.transformer import EncoderDecoder
 
 
 def shallow(teacher: EncoderDecoder, layers: int = 1) -> EncoderDecoder:
-    """Copy a model, but of its decoder the first layers only.
+    """Copy a model, but of its decoder the last layers only: they are used to the output layer.
 
     Args:
         teacher: any encoder–decoder.
@@ -31,8 +32,9 @@ def shallow(teacher: EncoderDecoder, layers: int = 1) -> EncoderDecoder:
     if not 1 <= layers <= there:
         raise ValueError(f"layers={layers}: the decoder has 1 to {there} layers to keep.")
     student = EncoderDecoder(replace(teacher.config, num_decoder_layers=layers))
-    weights = teacher.state_dict()
-    student.load_state_dict({name: weights[name] for name in student.state_dict()})
+    cut = copy.deepcopy(teacher)
+    cut.decoder.layers = cut.decoder.layers[there - layers :]
+    student.load_state_dict(cut.state_dict())
     return student.to(teacher.device).eval()
 
 
