@@ -34,7 +34,9 @@ def recipe():
     """The book's own, as a smoke run with two systems."""
     asked = compare.load_comparison(RECIPE).smoke()
     part = asked.reference.stages[0].mixture[0]  # translation only: no packages are read
-    stage = asked.stage.model_copy(update={"mixture": (part.at_most(40),), "epochs": 1})
+    small_part = part.translation.model_copy(update={"corpus": "tatoeba", "examples": 40})
+    mixture = (part.model_copy(update={"translation": small_part}),)
+    stage = asked.stage.model_copy(update={"mixture": mixture, "epochs": 1})
     evaluation = asked.reference.evaluation.model_copy(update={"max_new_tokens": 4})
     reference = asked.reference.model_copy(update={"stages": (stage,), "evaluation": evaluation})
     systems = tuple(each for each in asked.systems if each.system in ("lstm", "prefix-lm"))
