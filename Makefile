@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh bench lock clean
+.PHONY: help install book serve test lint check refresh student bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ check: $(READY)
 
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
+
+student: $(READY) ## write every chapter without its solutions, and with them open, to _build/editions
+	@$(BIN)/python tools/editions.py
 
 bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about 45 minutes)
 	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt
