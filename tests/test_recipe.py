@@ -143,6 +143,8 @@ def test_an_unknown_key_at_the_top_is_named(written, content):
         (("stages", 0), "epochs", "ten", "stages.0.epochs = 'ten' is wrong"),
         (("stages", 0), "epochs", 0, "greater than 0"),
         (("stages", 0), "learning_rate", "2e-3", "valid number"),
+        (("stages", 0), "warmup_steps", 2.5, "2.5 is neither a number of steps nor a part"),
+        (("stages", 0), "warmup_steps", -1, "greater than or equal to 0"),
         (("stages", 0), "mixture", [], "at least 1"),
         (("stages", 0, "mixture", 0, "translation"), "corpus", "wmt", "tatoeba"),
         (("model",), "dropout", 1.5, "less than 1"),

@@ -280,6 +280,14 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert rates[-1] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize(("total", "warmup"), [(100, 10), (5, 1), (3, 1), (95, 10)])
+def test_a_part_of_the_steps_warms_up_however_few_there_are(total, warmup):
+    r = recipe(learning_rate=1.0, warmup_steps=0.1)
+    rates = [schedule(step, total, r) for step in range(1, total + 1)]
+    assert r.warmup(total) == warmup
+    assert max(rates) == rates[warmup - 1] == 1.0
+
+
 def test_norms_and_biases_are_not_decayed():
     decayed, free = parameter_groups(model(), recipe(weight_decay=0.1))
     assert decayed["weight_decay"] == 0.1

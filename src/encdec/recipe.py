@@ -6,11 +6,19 @@ instructions. Whatever the architecture, a recipe has the same keys.
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from encdec.errors import EncdecError
 
@@ -192,7 +200,7 @@ class OptimizationRecipe(Section):
     max_tokens: Positive  # of a padded batch, source and target together, over all processes
     accumulate: Positive = 1  # parts of a batch that are learnt one after the other: less memory
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int | float, Field(ge=0)]  # below 1: a part of all steps
     embedding_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for the token vectors
     query_rate: Annotated[float, Field(gt=0)] = 1.0  # times the rate, for T5's queries
     betas: tuple[Probability, Probability] = (0.9, 0.98)
@@ -202,6 +210,18 @@ class OptimizationRecipe(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     save_every: Positive = 500  # steps between two checkpoints
+
+    @field_validator("warmup_steps")
+    @classmethod
+    def _steps_or_part(cls, value: int | float) -> int | float:
+        if value >= 1 and value != int(value):
+            raise ValueError(f"{value} is neither a number of steps nor a part of them below 1")
+        return value
+
+    def warmup(self, total: int) -> int:
+        """How many of all steps warm up."""
+        part = self.warmup_steps
+        return ceil(part * total) if 0 < part < 1 else int(part)
 
 
 class MixtureRecipe(Section):
@@ -341,7 +361,7 @@ def fine_tuning_recipe(
         "epochs": epochs,
         "max_tokens": 2000,
         "learning_rate": 5e-4,
-        "warmup_steps": 20,
+        "warmup_steps": 0.1,  # a small file makes a run of few steps
     }
     content = {
         "name": name,

@@ -341,10 +341,10 @@ def keep_freed_memory() -> None:
 
 def schedule(step: int, total: int, recipe: OptimizationRecipe) -> float:
     """Learning rate of a step (1, 2, …): linear warm-up, then half a cosine down to zero."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * step / recipe.warmup_steps
-    remaining = max(1, total - recipe.warmup_steps)
-    progress = min(1.0, (step - recipe.warmup_steps) / remaining)
+    warmup = recipe.warmup(total)
+    if step < warmup:
+        return recipe.learning_rate * step / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
