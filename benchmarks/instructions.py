@@ -7,8 +7,8 @@ instructions each time: drawn from two tasks or from many, worded by one templat
 Which tasks come first is drawn anew for each seed. Every model is asked what is new in other ways:
 new wordings of its tasks, tasks that were in no training, clusters that were in none. Writes
 ``results/instruction-tuning.json`` after each model and goes on from there if it is started again;
-takes about an hour and a half on one processor core. Needs the corpora (``ENCDEC_DATA``), whose test sentences
-are kept out of the instructions.
+takes about an hour and a half on one processor core. Needs the corpora (``ENCDEC_DATA``), whose
+test sentences are kept out of the instructions.
 """
 
 from __future__ import annotations
