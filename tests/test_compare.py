@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 import small
 from encdec import compare
@@ -233,6 +234,26 @@ def test_the_loss_is_that_of_the_targets_tokens(comparison):
     whole = compare.loss(model, examples)
     each = [compare.loss(model, [example]) for example in examples]
     assert whole == pytest.approx((3 * each[0] + 2 * each[1]) / 5, rel=1e-4)
+
+
+def test_what_another_process_trains_is_left_to_it_as_long_as_there_is_other_work(
+    recipe, comparison, tmp_path, monkeypatch
+):
+    folder = tmp_path / "runs" / recipe.name
+    folder.mkdir(parents=True)
+    theirs, begun = FileLock(folder / "lstm-parameters.lock"), []
+
+    def on_run(name, *_):
+        begun.append(name)
+        if name == "prefix-lm-flops: seed 1":  # the last one of all others
+            theirs.release()
+
+    with theirs:
+        outcome = run(recipe, comparison, tmp_path, monkeypatch, on_run=on_run)
+    place = begun.index("lstm-parameters: learning rate")
+    assert begun.index("prefix-lm-flops: seed 1") < place < begun.index("lstm-flops: costs")
+    assert [entry["system"] for entry in outcome["systems"]][1:3] == ["lstm", "lstm"]
+    assert all(entry["costs"]["step_seconds"] > 0 for entry in outcome["systems"])
 
 
 # --- reading --------------------------------------------------------------------------------------

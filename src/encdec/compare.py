@@ -12,6 +12,8 @@ is taken for all seeds. A comparison leaves behind::
     results/<name>.json                                 all of it
 
 A run that is finished is never repeated; one that was killed goes on from its last checkpoint.
+The command may run twice at a time, on two cores or two cards: each process trains what the other
+does not. Costs are measured at the end, one after the other.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -31,6 +34,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from pydantic import Field, model_validator
 from torch import nn
 from transformers import PreTrainedTokenizerFast
@@ -100,6 +104,7 @@ class MeasureRecipe(Section):
     targets: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 32, 128)
     batches: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 16)
     repeats: Positive = 3
+    steps: Positive = 30  # of training, to be timed; the first third is not counted
 
 
 class CompareRecipe(Section):
@@ -155,7 +160,9 @@ class CompareRecipe(Section):
                 "tuning_epochs": 1,
                 "tolerance": 0.2,  # tiny layers come in coarse steps
                 "validation": 10,
-                "measure": MeasureRecipe(sources=(4, 8), targets=(2, 4), batches=(1,), repeats=1),
+                "measure": MeasureRecipe(
+                    sources=(4, 8), targets=(2, 4), batches=(1,), repeats=1, steps=2
+                ),
             }
         )
 
@@ -556,6 +563,15 @@ class Runs:
             )
         write_json(settings, {"digest": self.digest})
 
+    def alone(self, name: str, *, wait: bool) -> FileLock:
+        """A lock, so that two processes in one folder share the work.
+
+        Args:
+            name: of the work.
+            wait: whether entering waits for the other process, or raises `filelock.Timeout`.
+        """
+        return FileLock(self.folder / f"{name}.lock", timeout=-1 if wait else 0)
+
     def tune(self, candidate: Candidate) -> dict[str, Any]:
         """Try every learning rate on part of the training, and choose one.
 
@@ -580,7 +596,7 @@ class Runs:
         return finished(path, partial(self._train, candidate, seed, stage, path, score=True))
 
     def costs(self, candidate: Candidate) -> dict[str, Any]:
-        """Measure decoding at growing lengths, and the memory of a training step."""
+        """Measure decoding at growing lengths, and time and memory of a training step."""
         path = self.folder / candidate.name / "costs.json"
         return finished(path, partial(self._measure, candidate))
 
@@ -594,37 +610,27 @@ class Runs:
         score: bool = False,
     ) -> dict[str, Any]:
         comparison, folder = self.comparison, path.with_suffix("")
-        model = candidate.build(seed)
-        config = candidate.config
-        trainer = Trainer(
-            model=model,
-            epoch=partial(comparison.examples, seed),
-            recipe=stage,
-            folder=folder,
-            seed=seed,
-            collate=partial(
-                collate,
-                pad_token_id=config.pad_token_id,
-                decoder_start_token_id=config.decoder_start_token_id or 0,
-            ),
-            report=lambda line: self.report(line | {"run": f"{candidate.name} {path.stem}"}),
+        trainer = trainer_of(
+            comparison,
+            candidate,
+            seed,
+            stage,
+            folder,
+            lambda line: self.report(line | {"run": f"{candidate.name} {path.stem}"}),
         )
-        position = trainer.run()
+        position, model = trainer.run(), trainer.model
         losses = {name: loss(model, part) for name, part in comparison.validation.items()}
         found = {
             "seed": seed,
             "learning_rate": stage.learning_rate,
             "steps": position.step,
-            "seconds": round(position.seconds, 1),
             "tokens": position.tokens,
             "losses": {name: round(value, 4) for name, value in losses.items()},
             "loss": round(statistics.fmean(losses.values()), 4),
         }
         if score:
             model.eval()
-            started = time.perf_counter()
             found["scores"] = self.score(model)
-            found["scoring_seconds"] = round(time.perf_counter() - started, 1)
         shutil.rmtree(folder)
         return found
 
@@ -661,7 +667,66 @@ class Runs:
             for source in settings.sources
             for target in settings.targets[:1]
         ]
-        return {"decoding": grid, "training": training, "threads": torch.get_num_threads()}
+        seconds, _ = step_seconds(
+            self.comparison, candidate, self.folder / "timing", settings.steps
+        )
+        return {
+            "decoding": grid,
+            "training": training,
+            "step_seconds": round(seconds, 4),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def trainer_of(
+    comparison: Comparison,
+    candidate: Candidate,
+    seed: int,
+    stage: StageRecipe,
+    folder: Path,
+    report: Report = lambda line: None,
+) -> Trainer:
+    """What trains a candidate on the comparison's examples."""
+    config = candidate.config
+    return Trainer(
+        model=candidate.build(seed),
+        epoch=partial(comparison.examples, seed),
+        recipe=stage,
+        folder=folder,
+        seed=seed,
+        collate=partial(
+            collate,
+            pad_token_id=config.pad_token_id,
+            decoder_start_token_id=config.decoder_start_token_id or 0,
+        ),
+        report=report,
+    )
+
+
+def step_seconds(
+    comparison: Comparison, candidate: Candidate, folder: Path, steps: int
+) -> tuple[float, Trainer]:
+    """What a step of training takes.
+
+    Args:
+        comparison: the comparison.
+        candidate: one of its systems.
+        folder: for what is thrown away afterwards.
+        steps: to train; the first third is not counted.
+
+    Returns:
+        Seconds, and the trainer.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    recipe = comparison.recipe
+    trainer = trainer_of(comparison, candidate, recipe.seeds[0], recipe.stage, folder)
+    trainer.run(stop_after=max(1, steps // 3))
+    warm = replace(trainer.position)
+    end = trainer.run(stop_after=steps)
+    if end.step == warm.step:  # that was all of it
+        warm = Position()
+    shutil.rmtree(folder, ignore_errors=True)
+    return (end.seconds - warm.seconds) / (end.step - warm.step), trainer
 
 
 def device() -> torch.device:
@@ -769,17 +834,25 @@ def run(
     names = iter(range(1, total + 1))
     on_run("baselines", next(names), total)
     basis = finished(folder / "baselines.json", partial(baselines, comparison))
+    trained: dict[str, dict[str, Any]] = {}
+    for wait in (False, True):  # first what no other process is training, then what is left
+        for candidate in comparison.candidates:
+            if candidate.name in trained:
+                continue
+            with suppress(Timeout), work.alone(candidate.name, wait=wait):
+                on_run(f"{candidate.name}: learning rate", next(names), total)
+                tuning = work.tune(candidate)
+                seeds = []
+                for seed in recipe.seeds:
+                    on_run(f"{candidate.name}: seed {seed}", next(names), total)
+                    seeds.append(work.train(candidate, seed, tuning["learning_rate"]))
+                trained[candidate.name] = {"tuning": tuning, "runs": seeds}
     systems = []
-    for candidate in comparison.candidates:
-        on_run(f"{candidate.name}: learning rate", next(names), total)
-        tuning = work.tune(candidate)
-        seeds = []
-        for seed in recipe.seeds:
-            on_run(f"{candidate.name}: seed {seed}", next(names), total)
-            seeds.append(work.train(candidate, seed, tuning["learning_rate"]))
-        on_run(f"{candidate.name}: costs", next(names), total)
-        entry = candidate.as_dict(comparison.lengths)
-        systems.append(entry | {"tuning": tuning, "runs": seeds, "costs": work.costs(candidate)})
+    with work.alone("costs", wait=True):  # all in one go, when nothing trains any more
+        for candidate in comparison.candidates:
+            on_run(f"{candidate.name}: costs", next(names), total)
+            entry = candidate.as_dict(comparison.lengths) | trained[candidate.name]
+            systems.append(entry | {"costs": work.costs(candidate)})
     outcome = {
         "name": recipe.name,
         "description": recipe.description,
@@ -839,26 +912,7 @@ def forecast(comparison: Comparison, folder: Path, *, steps: int = 12) -> Iterat
     )
     settings = recipe.reference.evaluation
     for candidate in comparison.candidates:
-        shutil.rmtree(folder, ignore_errors=True)
-        config = candidate.config
-        trainer = Trainer(
-            model=candidate.build(),
-            epoch=partial(comparison.examples, recipe.seeds[0]),
-            recipe=recipe.stage,
-            folder=folder,
-            seed=0,
-            collate=partial(
-                collate,
-                pad_token_id=config.pad_token_id,
-                decoder_start_token_id=config.decoder_start_token_id or 0,
-            ),
-        )
-        trainer.run(stop_after=max(1, steps // 3))
-        warm = replace(trainer.position)
-        end = trainer.run(stop_after=steps)
-        if end.step == warm.step:  # that was all of it
-            warm = Position()
-        step_seconds = (end.seconds - warm.seconds) / (end.step - warm.step)
+        seconds, trainer = step_seconds(comparison, candidate, folder, steps)
         model: Any = trainer.model.eval()
         ids = measuring.random_ids(model, settings.batch_size, 32)
         started = time.perf_counter()
@@ -866,16 +920,15 @@ def forecast(comparison: Comparison, folder: Path, *, steps: int = 12) -> Iterat
         batch_seconds = time.perf_counter() - started
         scoring = batch_seconds * sum(len(t.sources) for t in comparison.tests) / len(ids)
         in_epoch = trainer.total_steps // recipe.stage.epochs
-        whole = epochs * in_epoch * step_seconds + len(recipe.seeds) * scoring
+        whole = epochs * in_epoch * seconds + len(recipe.seeds) * scoring
         yield Forecast(
             candidate,
             candidate.flops(comparison.lengths),
             in_epoch,
-            step_seconds,
+            seconds,
             scoring,
             whole / 60,
         )
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- reading the result ---------------------------------------------------------------------------
