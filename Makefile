@@ -17,10 +17,10 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh student bench lock clean
+.PHONY: help install book serve test lint check refresh student assignments grade-demo bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 book: $(READY) ## build the website from the stored outputs
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q >/dev/null || { rm -rf _build/.doctrees; exit 1; }
@@ -49,6 +49,15 @@ refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... 
 
 student: $(READY) ## write every chapter without its solutions, and with them open, to _build/editions
 	@$(BIN)/python tools/editions.py
+
+assignments: $(READY) ## write the students' version of the assignments to _build/assignments
+	@$(BIN)/python -m pip install -q -r course/requirements.txt
+	@$(BIN)/python -m course.grade release
+
+grade-demo: $(READY) ## mark solutions, untouched notebooks and every wrong answer on file (a few minutes)
+	@$(BIN)/python -m pip install -q -r course/requirements.txt
+	@$(RUN) $(BIN)/python -m course.grade demo
+	@$(RUN) $(BIN)/pytest tests/course/test_grade.py
 
 bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about 45 minutes)
 	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt

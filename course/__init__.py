@@ -1,0 +1,1 @@
+"""What a teacher of the book needs: guides, assignments and their marking."""
