@@ -149,7 +149,7 @@ FILE_RIGHTS = 1 << 1 | 1 << 2 | 1 << 14  # write, read, truncate
 
 def readable() -> list[Path]:
     """What a child may read: Python, its packages and the system's libraries."""
-    folders = [sys.prefix, sys.base_prefix, "/lib", "/lib64", "/usr/lib", "/usr/local/lib"]
+    folders = [sys.prefix, sys.base_prefix, "/lib", "/lib64", "/usr/lib"]
     files = ["/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom", "/dev/zero"]
     return [Path(path).resolve() for path in folders + files if Path(path).exists()]
 

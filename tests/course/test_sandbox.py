@@ -146,8 +146,8 @@ def test_limits_end_it(code, words):
         (body("import socket", "socket.getaddrinfo('localhost', 80)"), "network"),
         (body("return open('/etc/passwd').read()"), "read files"),
         (body("import os", "return os.listdir('/')"), "read files"),
-        (body("open('/tmp/left-behind', 'w')"), "files of this machine"),
-        (body("import os", "os.remove('/tmp/left-behind')"), "change files"),
+        (body("open('/var/tmp/left-behind', 'w')"), "files of this machine"),
+        (body("import os", "os.remove('/var/tmp/left-behind')"), "change files"),
         (body("open('big', 'wb').write(bytes(1 << 20))"), "File too large"),
         (body("kept = [open(f'{i}', 'w') for i in range(99)]"), "Too many open files"),
     ],
@@ -177,7 +177,7 @@ def f(path):
     address = struct.pack("=HH4s8s", 2, 0x3500, bytes([127, 0, 0, 1]), bytes(8))
     plug = C.socket(2, 2, 0)
     return {
-        "read": C.open(path.encode(), 0), "write": C.open(b"/tmp/left-behind", 0o101, 0o600),
+        "read": C.open(path.encode(), 0), "write": C.open(b"/var/tmp/left-behind", 0o101, 0o600),
         "memory": C.open(b"/proc/%d/mem" % C.getppid(), 0), "fork": C.fork(),
         "connect": C.connect(plug, address, 16), "signal": C.kill(C.getppid(), 0),
         "trace": C.ptrace(16, C.getppid(), 0, 0),
