@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh student assignments grade-demo bench lock clean
+.PHONY: help install book serve test lint check refresh student slides check-slides assignments grade-demo bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ grade-demo: $(READY) ## mark solutions, untouched notebooks and every wrong answ
 	@$(BIN)/python -m pip install -q -r course/requirements.txt
 	@$(RUN) $(BIN)/python -m course.grade demo
 	@$(RUN) $(BIN)/pytest tests/course/test_grade.py
+
+slides: $(READY) ## write slides of every chapter, with notes, to _build/html/slides
+	@$(BIN)/python tools/slides.py
+
+check-slides: $(READY) ## open every slide in a browser: does it fit, does it fetch anything?
+	@SLIDES=all $(BIN)/pytest tests/book/test_slides.py
 
 bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about 45 minutes)
 	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt
