@@ -209,8 +209,8 @@ def printed(cell: NotebookNode) -> str:
         elif output.output_type == "error":
             lines.append(f"{output.ename}: {output.evalue}")
     lines = [line.rstrip() for line in lines if not NOISE.match(line)]
-    style = {"width": CODE_COLUMNS, "subsequent_indent": "    ", "drop_whitespace": False}
-    lines = [part for line in lines for part in textwrap.wrap(line, **style) or [""]]
+    wrapper = textwrap.TextWrapper(CODE_COLUMNS, subsequent_indent="    ", drop_whitespace=False)
+    lines = [part for line in lines for part in wrapper.wrap(line) or [""]]
     rest = ["…"] if len(lines) > CODE_LINES - 2 else []
     return "\n".join(lines[: CODE_LINES - 2] + rest).strip("\n")
 
@@ -439,7 +439,7 @@ class Deck:
 
 def as_notebook(chapter: NotebookNode) -> NotebookNode:
     """The slides of a chapter as a notebook that nbconvert understands."""
-    cells = []
+    cells: list[NotebookNode] = []
 
     def add(kind: str, source: str) -> None:
         cell = nbformat.v4.new_markdown_cell(source, id=f"slide-{len(cells)}")
