@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh student slides check-slides assignments grade-demo bench lock clean
+.PHONY: help install book serve test lint check refresh student slides check-slides colab-rehearsal assignments grade-demo bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ grade-demo: $(READY) ## mark solutions, untouched notebooks and every wrong answ
 	@$(BIN)/python -m pip install -q -r course/requirements.txt
 	@$(RUN) $(BIN)/python -m course.grade demo
 	@$(RUN) $(BIN)/pytest tests/course/test_grade.py
+
+colab-rehearsal: $(READY) ## run every chapter as on a fresh Colab runtime (about 20 minutes)
+	@REHEARSE=all $(BIN)/pytest --durations 0 tests/book/test_colab.py
 
 slides: $(READY) ## write slides of every chapter, with notes, to _build/html/slides
 	@$(BIN)/python tools/slides.py

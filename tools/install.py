@@ -48,6 +48,12 @@ class Environment:
             sys.exit("The installation failed (pip's reason is above); run the command again.")
 
 
+def pins() -> list[str]:
+    """The lines of requirements.txt without comments."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
+    return [line.split()[0] for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
 def install_torch(environment: Environment, pin: str) -> None:
     """Install the pinned PyTorch, without CUDA if possible."""
     if sys.platform != "linux":  # elsewhere there is one build, and it holds no CUDA
@@ -73,14 +79,12 @@ def say(line: str) -> None:
 def main(folder: Path) -> None:
     """Make or update the environment."""
     start = time.monotonic()
-    requirements = ROOT / "requirements.txt"
-    pins = requirements.read_text(encoding="utf8").split()
     say(f"Making the environment {folder}: up to a gigabyte to download, once.")
     environment = Environment(folder)
     say("  PyTorch")
-    install_torch(environment, next(pin for pin in pins if pin.startswith("torch==")))
+    install_torch(environment, next(pin for pin in pins() if pin.startswith("torch==")))
     say("  the pins of requirements.txt")
-    environment.pip("install", "--no-deps", "-r", str(requirements))
+    environment.pip("install", "--no-deps", "-r", str(ROOT / "requirements.txt"))
     say("  the book's own package")
     environment.pip("install", "--no-deps", "--editable", str(ROOT))
     environment.pip("check")
