@@ -4,7 +4,7 @@ A chapter says what is a slide by how it is written, so that its cells need no m
 
 - a heading, with the first sentence under it and the first list or formula that fits;
 - a paragraph that begins with *Predict first*, and what is printed next;
-- a figure;
+- a figure, or a view to play with;
 - code under a heading that says *from scratch*, a screenful at a time;
 - a small table; the names of the exercises; the questions of the self-test;
 - *What to remember* and *Common misconceptions*.
@@ -59,6 +59,7 @@ SELF_TEST = ("Self-test", "Test yourself")
 LEFT_OUT = ("Further reading",)
 SUMMARIES = ("What to remember", "Common misconceptions")
 TASK = re.compile(r"(?P<number>\d+)\. (?P<name>.+?) \((?P<kind>\w+), (?P<time>\d+ minutes)\)")
+VIEW = '<meta charset="utf-8"><style>body { font: 22px system-ui, sans-serif; margin: 0; }</style>'
 LIST = re.compile(r'(<ul[^>]* id="decks"[^>]*>).*?(</ul>)', re.DOTALL)
 PREDICT = re.compile(r"\*\*Predict first\.?\*\*[:.]?\s*")
 NOISE = re.compile(r"[\w-]+: [\w-]+ \(.+ no download\)$|Exception reporting mode")
@@ -417,7 +418,7 @@ class Deck:
         return self.section == "From scratch" or "scratch" in (self.part or self.section).lower()
 
     def outputs(self, cell: NotebookNode) -> None:
-        """Place the figures of a cell, and what it printed if that answers a prediction."""
+        """Place figures and views of a cell, and what it printed if that answers a prediction."""
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         for output in cell.outputs:
             data = output.get("data", {})
@@ -428,7 +429,11 @@ class Deck:
                 self.last.notes.append(f"**The figure.** {alt}")
                 self.asked = False
             elif "text/html" in data:
-                self.last.notes.append("**In the chapter** a view to play with follows here.")
+                view = html.escape(VIEW + "".join(data["text/html"])).replace("\n", "&#10;")
+                title = self.part or self.section
+                name = html.escape(title.replace("`", ""))
+                self.begin(title, f'<iframe title="{name}" srcdoc="{view}"></iframe>')
+                self.last.notes.append("After a click beside the view the keys turn slides again.")
         if self.asked and (text := printed(cell)):
             self.begin("What came out", f"```\n{text}\n```")
             self.asked = False
@@ -448,7 +453,7 @@ def as_notebook(chapter: NotebookNode) -> NotebookNode:
 
     for slide in Deck(chapter).slides:
         where = slide.where if slide.where != slide.title else ""
-        lines = [f'<p class="where">{html.escape(where)}</p>'] if where else []
+        lines = [f'<p class="where">{markdown().renderInline(where)}</p>'] if where else []
         lines += [f"## {slide.title}"] if slide.title else []
         add("slide" if slide.opens else "subslide", "\n\n".join([*lines, *slide.body]))
         if slide.notes:

@@ -93,8 +93,9 @@ def test_a_chapter_gives_slides_with_its_title(path, tree):
     assert found[0].h1.get_text() == slides.title_of(chapter(path))
     assert tree(path).title.get_text() == slides.title_of(chapter(path))
     assert all(slide.h1 or slide.h2 for slide in found)
-    assert all(slide.get_text(strip=True) != slide.h2.get_text(strip=True) or slide.img
-               for slide in found[1:])  # fmt: skip
+    for slide in found[1:]:
+        more = slide.select("p:not(.where), li, pre, table, img, iframe, .math")
+        assert more, f"there is nothing under {slide.h2.get_text()}"
 
 
 @EACH
@@ -102,6 +103,20 @@ def test_every_figure_is_shown_and_described(path, tree):
     alts = [picture["alt"] for picture in tree(path).find_all("img")]
     assert alts == figures(path)
     assert all(len(alt) >= rules.SHORTEST_ALT for alt in alts)
+
+
+@EACH
+def test_every_view_works_on_a_slide_too(path, tree):
+    views = [
+        "".join(output.data["text/html"])
+        for cell in taught(path)
+        if cell.cell_type == "code" and "remove-output" not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    frames = tree(path).find_all("iframe")
+    assert [frame["srcdoc"].removeprefix(slides.VIEW) for frame in frames] == views
+    assert all(frame["title"] for frame in frames)
 
 
 @EACH
