@@ -171,7 +171,10 @@ def close_files(scratch: Path) -> bool:
         rights = every & ~1 if path == scratch else READ  # bit 0: to execute
         if not path.is_dir():
             rights &= FILE_RIGHTS
-        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:  # what can't be opened can't be read either
+            continue
         rule = rights.to_bytes(8, sys.byteorder) + folder.to_bytes(4, sys.byteorder)
         LIBC.syscall(ADD_RULE, ruleset, 1, rule, 0)
         os.close(folder)
@@ -281,9 +284,13 @@ def serve(channel: Connection, cells: Sequence[Cell], limits: Limits, scratch: P
     silence = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(silence, standard)
-    guards = confine(limits, scratch)
     send, receive = channel.send_bytes, channel.recv_bytes
     write, read = json.dumps, json.loads
+    try:
+        guards = confine(limits, scratch)
+    except Exception as error:
+        send(write({"broken": f"{type(error).__name__}: {error}"}).encode())
+        return
     module = types.ModuleType("submission")
     sys.modules["submission"] = module
     failed: dict[str, str] = {}
@@ -347,7 +354,7 @@ class Sandbox:
 
     Raises:
         LimitError: the cells take too much.
-        OSError: the system has no such processes.
+        OSError: this system can't hold a child as it should be held.
     """
 
     def __init__(self, cells: Sequence[Cell], limits: Limits | None = None) -> None:
@@ -379,6 +386,8 @@ class Sandbox:
         other.close()
         try:
             begun = self._receive()
+            if "broken" in begun:
+                raise OSError(f"The sandbox can't be set up on this system ({begun['broken']}).")
             self.failed, self.guards = begun["ready"], begun["guards"]
         except BaseException:
             self.__exit__()
