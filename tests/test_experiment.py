@@ -203,7 +203,7 @@ def test_a_failed_publication_leaves_the_old_model(tmp_path, monkeypatch):
     target.mkdir(parents=True)
     (target / "weights").write_text("old")
 
-    def full(source, destination):
+    def full(source, destination, **options):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(experiment.shutil, "copytree", full)

@@ -12,33 +12,42 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from typer.core import TyperGroup
 
-from encdec.errors import EncdecError
+from encdec.errors import explain
+
+output, errors = Console(), Console(stderr=True)
+RESUMING = ("train", "compare")  # commands that go on where they were interrupted
+
+
+class OneSentence(TyperGroup):
+    """Commands of which an error that the reader can mend is one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; 1 after an error, 130 after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            again = "goes on from it" if ctx.invoked_subcommand in RESUMING else "begins again"
+            kept = "the last checkpoint is kept and " * (ctx.invoked_subcommand in RESUMING)
+            errors.print(f"interrupted; {kept}the same command {again}", soft_wrap=True)
+            raise typer.Exit(130) from error
+        except Exception as error:
+            sentence = explain(error)
+            if sentence is None:  # a fault of the package: where it happened is what helps
+                raise
+            errors.print("[red]error:[/red] ", end="")
+            errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+
 
 app = typer.Typer(
+    cls=OneSentence,
     help="Helpers of the book “Encoder–Decoder LLMs for Instruction Tasks”.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-output, errors = Console(), Console(stderr=True)
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn an error that the reader can mend into one line and a non-zero exit status."""
-    try:
-        yield
-    except (EncdecError, ValueError, FileNotFoundError, ConnectionError) as error:
-        errors.print(
-            f"[red]error:[/red] {' '.join(str(error).split())}", markup=True, soft_wrap=True
-        )
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        errors.print(
-            "interrupted; the last checkpoint is kept and the same command goes on from it"
-        )
-        raise typer.Exit(130) from error
 
 
 @contextmanager
@@ -82,7 +91,7 @@ def train(
 
     quieten()
     keep_freed_memory()
-    with one_sentence(), progress_bar() as update:
+    with progress_bar() as update:
 
         def report(line: dict[str, Any]) -> None:
             speed = line["tokens"] / max(line["seconds"], 0.1)
@@ -131,7 +140,7 @@ def evaluate(
     from encdec import scoring
     from encdec.results import provenance, write_json
 
-    with one_sentence(), progress_bar() as update:
+    with progress_bar() as update:
         outcome = scoring.evaluate(model, on_batch=update)
         print_scores(outcome)
         if json:
@@ -152,17 +161,14 @@ def translate(
     from encdec import text as texts
     from encdec import zoo
 
-    with one_sentence():
-        if to != "fr":
-            raise zoo.ZooError(
-                f"there is no model for English to {to!r}; the book translates to 'fr'."
-            )
-        model, tokenizer = zoo.load("translation", source, announce=False)
-        texts.check_text(text, tokenizer)
-        [answer] = texts.generate_text(
-            model, tokenizer, [text], num_beams=num_beams, max_new_tokens=128
-        )
-        output.print(answer, markup=False, highlight=False, soft_wrap=True)
+    if to != "fr":
+        raise zoo.ZooError(f"there is no model for English to {to!r}; the book translates to 'fr'.")
+    model, tokenizer = zoo.load("translation", source, announce=False)
+    texts.check_text(text, tokenizer)
+    [answer] = texts.generate_text(
+        model, tokenizer, [text], num_beams=num_beams, max_new_tokens=128
+    )
+    output.print(answer, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -191,7 +197,7 @@ def summarize(
     from encdec.summaries import SummaryError
 
     quieten()
-    with one_sentence(), progress_bar() as update:
+    with progress_bar() as update:
         if (text != "-") + (file is not None) + (module is not None) > 1:
             raise SummaryError("give a text, --file or --module, and only one of them.")
         path = summarizer.module_path(module) if module is not None else file
@@ -239,7 +245,7 @@ def export(
     from encdec.results import write_json
 
     quieten()
-    with one_sentence(), progress_bar() as update:
+    with progress_bar() as update:
         pair = zoo.load_folder(model, device="cpu")
         sizes = write(*pair, to, bits=bits)  # type: ignore[arg-type]
         for name, size in sizes.items():
@@ -268,7 +274,7 @@ def compare(
 
     quieten()
     keep_freed_memory()
-    with one_sentence(), progress_bar() as update:
+    with progress_bar() as update:
         if plan:
             asked = comparing.load_comparison(recipe)
             asked = asked.smoke() if smoke else asked

@@ -5,6 +5,7 @@ they are opened.
 """
 
 import copy
+import errno
 import json
 from dataclasses import asdict, replace
 from os import PathLike
@@ -28,6 +29,9 @@ Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+SUFFIX = ".safetensors"
+# Of this machine, not of the Hub: no right to write, no space, a read-only disk.
+LOCAL_FAULTS = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EFBIG)
 
 
 def load(
@@ -53,8 +57,6 @@ def load(
         FileNotFoundError: if there are no safetensors.
         ConnectionError: if the Hub cannot be reached.
     """
-    from safetensors.torch import load_file
-
     folder = Path(path_or_hub_id)
     if not folder.is_dir():
         folder = download(str(path_or_hub_id), revision)
@@ -62,11 +64,11 @@ def load(
         raise FileNotFoundError(
             f"{folder} holds no config.json: it is not a checkpoint in Hugging Face's layout"
         )
-    given = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    given = read_json(folder / "config.json")
     if "encdec_class" in given:
         return load_own(model_class, folder, dtype=dtype)
     advice = folder / "generation_config.json"
-    generation = json.loads(advice.read_text(encoding="utf-8")) if advice.is_file() else None
+    generation = read_json(advice) if advice.is_file() else None
     config = read_config(given, generation)
     wants_encoder = hasattr(model_class, "encode")
     if wants_encoder != (config.num_layers > 0):
@@ -77,7 +79,7 @@ def load(
         )
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
-        tensors |= load_file(file)
+        tensors |= read_weights(file)
     tensors = usual_names(config, tensors)
     config = replace(config, tie_output=is_tied(config, tensors))
     state = {name: tensor.to(dtype) for name, tensor in from_hugging_face(config, tensors).items()}
@@ -112,6 +114,53 @@ def rebuild_buffers(model: Model, dtype: torch.dtype) -> Model:
     return model
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of a checkpoint that holds keys and values.
+
+    Raises:
+        ValueError: it holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it is not JSON; fetch the model again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} should hold keys and values, but holds {content!r:.60}")
+    return content
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a file of safetensors.
+
+    Raises:
+        ValueError: it is damaged.
+        FileNotFoundError: it is not there.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): remove it and fetch or train the model again"
+        ) from error
+
+
+def parts(index: Path) -> list[str]:
+    """Names of the files that the index of a large checkpoint lists.
+
+    Raises:
+        ValueError: the index is damaged, or names a file outside of its folder.
+    """
+    listed = read_json(index).get("weight_map")
+    names: set[Any] = set(map(str, listed.values())) if isinstance(listed, dict) else {None}
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or Path(name).suffix != SUFFIX:
+            raise ValueError(f"{index} should name {SUFFIX} files beside it, but names {name!r}")
+    return sorted(names)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Find the safetensors of a folder.
 
@@ -128,8 +177,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        return [folder / name for name in sorted(set(index["weight_map"].values()))]
+        return [folder / name for name in parts(folder / INDEX)]
     raise FileNotFoundError(
         f"{folder} holds no {WEIGHTS}: only safetensors are read, never pickled weights; a "
         "repository on the Hub may have them under another revision"
@@ -153,6 +201,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
+        GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -174,8 +223,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         if fetch(WEIGHTS) is None:
             index = fetch(INDEX)
             if index is not None:
-                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-                for part in sorted(set(parts)):
+                for part in parts(index):
                     fetch(part)
             elif revision is None and (converted := conversion(hub_id)):
                 return download(hub_id, converted)
@@ -183,16 +231,24 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         raise FileNotFoundError(
             f"{hub_id} is neither a folder here nor a name on the Hub"
         ) from error
+    except GatedRepoError as error:
+        raise refusal(hub_id, error) from error
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
             f"{hub_id} is neither a folder here nor a repository on the Hub"
         ) from error
     except FileNotFoundError as error:
         if isinstance(error, LocalEntryNotFoundError):
-            raise _unreachable(hub_id) from error
+            raise refusal(hub_id, error) from error
         raise
     except OSError as error:
-        raise _unreachable(hub_id) from error
+        raise refusal(hub_id, error) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("httpx"):  # the client's, of whatever version
+            raise
+        raise ConnectionError(
+            f"{hub_id} did not arrive whole, the connection broke: run the same command again"
+        ) from error
     return config.parent
 
 
@@ -217,7 +273,29 @@ def conversion(hub_id: str) -> str | None:
     return revisions[0] if revisions else None
 
 
-def _unreachable(hub_id: str) -> ConnectionError:
+ANSWERS = {  # of the Hub, and what a reader can do
+    401: "log in with `hf auth login`, or choose a public model",
+    403: "ask for access on the model's page, or choose a public model",
+    429: "wait some minutes and run the same command again",
+}
+
+
+def refusal(hub_id: str, error: BaseException) -> OSError:
+    """An error of the Hub's client as one sentence that says what to do.
+
+    Args:
+        hub_id: name on the Hub.
+        error: what the client raised; it may hide the server's answer among its causes.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if isinstance(status, int):
+            advice = ANSWERS.get(status, "it is the Hub's fault: run the same command again later")
+            return ConnectionError(f"{hub_id} was refused: the Hub answered {status}; {advice}")
+        if isinstance(cause, OSError) and cause.errno in LOCAL_FAULTS:
+            return cause  # says which file and why
+        cause = cause.__cause__ or cause.__context__
     return ConnectionError(
         f"{hub_id} is no folder here, is not in the local cache of the Hub, and the Hub cannot be "
         "reached: go online, or name a folder"
@@ -305,7 +383,7 @@ def load_own(
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no config.json: there is no model")
-    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content = read_json(folder / "config.json")
     name = content.pop("encdec_class", None)
     if name != model_class.__name__:
         raise ValueError(

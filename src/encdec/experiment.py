@@ -11,12 +11,16 @@ A run leaves behind::
 from __future__ import annotations
 
 import copy
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from encdec import zoo
@@ -26,7 +30,7 @@ from encdec.card import model_card
 from encdec.corpora import Corpora
 from encdec.mixture import Encoder, Mixture, tokenizer_texts
 from encdec.recipe import Recipe, RecipeError, StageRecipe, dump_recipe, load_recipe
-from encdec.results import provenance, write_json
+from encdec.results import provenance, write_json, write_text
 from encdec.scoring import evaluate
 from encdec.tokenizer import train_tokenizer
 from encdec.training import LOG, Report, Trainer
@@ -119,11 +123,12 @@ class Experiment:
         model, settings = copy.deepcopy(self.model).half(), self.recipe.evaluation
         model.generation_config.num_beams = settings.num_beams
         model.generation_config.max_new_tokens = settings.max_new_tokens
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        # The library indents this file, which doubles its size.
-        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-        (folder / "recipe.yaml").write_text(dump_recipe(self.recipe), encoding="utf8")
+        with replacing(folder) as new:
+            model.save_pretrained(new)
+            self.tokenizer.save_pretrained(new)
+            # The library indents this file, which doubles its size.
+            self.tokenizer.backend_tokenizer.save(str(new / "tokenizer.json"), pretty=False)
+            (new / "recipe.yaml").write_text(dump_recipe(self.recipe), encoding="utf8")
 
 
 def load_base(recipe: Recipe, folder: Path) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
@@ -189,44 +194,45 @@ def run(
             run(first, smoke=True, runs=runs, report=report, on_batch=on_batch)
         recipe = recipe.smoke()
         base, results = runs / (recipe.init_from or "") / "model", runs / recipe.name
-    experiment = Experiment.from_recipe(recipe, base=base, limit=SMOKE_ITEMS if smoke else None)
-    folder, positions = runs / recipe.name, []
-    for stage in recipe.stages:
-        experiment.check_tokenizer(folder / stage.name)
-        trainer = experiment.trainer(stage, folder / stage.name, report)
-        positions.append(trainer.run())
-        if trainer.accelerator.is_main_process:
-            experiment.save(folder / stage.name / "model")
-        trainer.accelerator.wait_for_everyone()
-    if not trainer.accelerator.is_main_process:
-        return {}
-    *earlier, last = (folder / stage.name / "model" for stage in recipe.stages)
-    outcome = {
-        "name": recipe.name,
-        "description": recipe.description,
-        "seed": recipe.seed,
-        "parameters": sum(p.numel() for p in experiment.model.parameters()),
-        "training": {
-            "steps": sum(position.step for position in positions),
-            "epochs": sum(position.epoch for position in positions),
-            "minutes": round(sum(position.seconds for position in positions) / 60, 1),
-            "tokens": sum(position.tokens for position in positions),
-            "precision": trainer.precision,
-            "processes": trainer.accelerator.num_processes,
-        },
-        **evaluate(last, earlier=earlier, corpora=experiment.corpora, on_batch=on_batch),
-        "provenance": provenance(command),
-    }
-    write_json(results / f"{recipe.name}.json", outcome)
-    model_folder = folder / "model"
-    publish(last, model_folder)
-    (model_folder / "README.md").write_text(model_card(recipe, outcome), encoding="utf8")
-    for stage in recipe.stages:
-        shutil.copy(folder / stage.name / LOG, model_folder / f"{stage.name}.jsonl")
-    write_json(model_folder / "scores.json", outcome)
-    if recipe.publish:
-        publish(model_folder, models / recipe.name)
-    return outcome
+    with alone(runs / recipe.name):
+        experiment = Experiment.from_recipe(recipe, base=base, limit=SMOKE_ITEMS if smoke else None)
+        folder, positions = runs / recipe.name, []
+        for stage in recipe.stages:
+            experiment.check_tokenizer(folder / stage.name)
+            trainer = experiment.trainer(stage, folder / stage.name, report)
+            positions.append(trainer.run())
+            if trainer.accelerator.is_main_process:
+                experiment.save(folder / stage.name / "model")
+            trainer.accelerator.wait_for_everyone()
+        if not trainer.accelerator.is_main_process:
+            return {}
+        *earlier, last = (folder / stage.name / "model" for stage in recipe.stages)
+        outcome = {
+            "name": recipe.name,
+            "description": recipe.description,
+            "seed": recipe.seed,
+            "parameters": sum(p.numel() for p in experiment.model.parameters()),
+            "training": {
+                "steps": sum(position.step for position in positions),
+                "epochs": sum(position.epoch for position in positions),
+                "minutes": round(sum(position.seconds for position in positions) / 60, 1),
+                "tokens": sum(position.tokens for position in positions),
+                "precision": trainer.precision,
+                "processes": trainer.accelerator.num_processes,
+            },
+            **evaluate(last, earlier=earlier, corpora=experiment.corpora, on_batch=on_batch),
+            "provenance": provenance(command),
+        }
+        write_json(results / f"{recipe.name}.json", outcome)
+        model_folder = folder / "model"
+        publish(last, model_folder)
+        (model_folder / "README.md").write_text(model_card(recipe, outcome), encoding="utf8")
+        for stage in recipe.stages:
+            shutil.copy(folder / stage.name / LOG, model_folder / f"{stage.name}.jsonl")
+        write_json(model_folder / "scores.json", outcome)
+        if recipe.publish:
+            publish(model_folder, models / recipe.name)
+        return outcome
 
 
 def prepare(recipe: Recipe, *, runs: Path = Path("runs")) -> Path:
@@ -243,19 +249,52 @@ def prepare(recipe: Recipe, *, runs: Path = Path("runs")) -> Path:
         raise RecipeError(
             f"{path.parent} holds a run with other settings: choose another --name, or remove it."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf8")
+    write_text(path, text)
     return path
 
 
-def publish(folder: Path, target: Path) -> None:
-    """Replace ``target`` by a copy of ``folder``; the old one stays until the new one is whole."""
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``target`` once it is whole; until then that stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new, old = target.with_name(target.name + ".new"), target.with_name(target.name + ".old")
+    if old.exists() and not target.exists():  # killed between the two renames
+        old.rename(target)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(folder, new)
+    new.mkdir()
+    try:
+        yield new
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     if target.exists():
         target.rename(old)
     new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Replace ``target`` by a copy of ``folder``; the old one stays until the new one is whole."""
+    with replacing(target) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second training out of a folder; several processes of one training are one.
+
+    Raises:
+        RecipeError: another training goes on there.
+    """
+    if int(os.environ.get("RANK", "0")) > 0:  # the first process holds the lock for all
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "training.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RecipeError(
+            f"another training goes on in {folder}: wait for its end, or give yours another name."
+        ) from error

@@ -95,9 +95,16 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, as :func:`write_text` does."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write beside ``path``, then rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    temporary.write_text(text, encoding="utf8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -87,7 +87,7 @@ def read_functions(path: Path) -> list[Docstring]:
         found = functions_in(source)
     except OSError as error:
         raise SummaryError(f"{path} can't be read: {error.strerror}.") from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SummaryError(f"{path} can't be read as Python: {error}.") from error
     if not found:
         raise SummaryError(f"{path} holds no function of at least two statements.")

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from encdec.data.collate import IGNORE, Example, bucket_batches
-from encdec.errors import EncdecError
+from encdec.errors import EncdecError, is_out_of_memory
 from encdec.recipe import OptimizationRecipe
 
 if TYPE_CHECKING:
@@ -130,8 +130,13 @@ class Trainer:
         started, before = time.perf_counter(), self.position.seconds
         losses: list[Tensor] = []
         for batch in self._remaining():
-            losses.append(self._step(batch))
             at = self.position
+            try:
+                losses.append(self._step(batch))
+            except (MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise TrainingError(self._too_large(batch)) from error
+                raise
             at.seconds = before + time.perf_counter() - started
             if at.step % LOG_EVERY == 0 or at.step == stop_after:
                 line = self._line(losses)
@@ -150,6 +155,17 @@ class Trainer:
                 for name, tensor in _unshared(self.network).items():
                     given[name].copy_(whole(tensor))
         return self.position
+
+    def _too_large(self, batch: list[Example]) -> str:
+        """What to do when the memory doesn't hold a batch, with numbers."""
+        tokens = sum(len(e.input_ids) + len(e.labels) for e in batch)
+        parts, half = 2 * self.recipe.accumulate, max(1, self.recipe.max_tokens // 2)
+        return (
+            f"memory ran out at step {self.position.step}, on a batch of {len(batch)} examples "
+            f"with {tokens:,} tokens: set accumulate: {parts} in the recipe, which learns the same "
+            f"in {parts} parts, or max_tokens: {half} instead of {self.recipe.max_tokens}, and run "
+            "the command again."
+        )
 
     def _remaining(self) -> Iterator[list[Example]]:
         """Every batch still to come, of all processes together."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from encdec import checkpoints
 from encdec.environment import device as current_device
-from encdec.errors import EncdecError
+from encdec.errors import EncdecError, is_out_of_memory
 from encdec.results import book_folder
 from encdec.transformer import DecoderOnly, EncoderDecoder
 
@@ -131,8 +133,17 @@ def load_folder(
 def _pair(
     name: str, device: torch.device | str | None
 ) -> tuple[EncoderDecoder | DecoderOnly, PreTrainedTokenizerBase]:
+    folder = Path(name) if Path(name).is_dir() else checkpoints.download(name)
     # A configuration names its family; of those in this book only GPT-2 has no encoder.
-    alone = AutoConfig.from_pretrained(name).model_type == "gpt2"
+    alone = checkpoints.read_json(folder / "config.json").get("model_type") == "gpt2"
     kind = DecoderOnly if alone else EncoderDecoder
-    model = kind.from_pretrained(name).to(device or current_device()).eval()
-    return model, AutoTokenizer.from_pretrained(name)
+    model = kind.from_pretrained(folder).to(device or current_device()).eval()
+    try:  # a repository's own code is never run
+        return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except HfHubHTTPError as error:
+        raise checkpoints.refusal(name, error) from error
+    except Exception as error:  # the library has many, with many lines each
+        if is_out_of_memory(error):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ZooError(f"the tokenizer of {name} is missing or damaged: {reason}") from error
