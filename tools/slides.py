@@ -559,9 +559,9 @@ def link(written: list[Path], page: Path) -> None:
         return
     items = []
     for path in written:
-        title = re.search("<title>(.+?)</title>", path.read_text("utf8"))
-        address = f"../{path.parent.name}/{path.name}"
-        items.append(f'<li><a href="{address}">{title[1] if title else path.stem}</a></li>')
+        [title] = re.findall("<title>(.+?)</title>", path.read_text("utf8"))[:1]
+        address, number = f"../{path.parent.name}/{path.name}", int(path.name[:2])
+        items.append(f'<li>Chapter {number}: <a href="{address}">{title}</a></li>')
     text = page.read_text("utf8")
     entries = "\n".join(items)
     page.write_text(LIST.sub(lambda found: f"{found[1]}{entries}{found[2]}", text), "utf8")

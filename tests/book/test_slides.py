@@ -319,7 +319,7 @@ def test_the_teachers_page_lists_the_slides_however_often_it_is_told(tmp_path):
     for _ in range(2):
         slides.link([deck], page)
         text = page.read_text(encoding="utf8")
-        assert text.count('<li><a href="../slides/01-a.html">A chapter</a></li>') == 1
+        assert text.count('<li>Chapter 1: <a href="../slides/01-a.html">A chapter</a></li>') == 1
     slides.link([deck], tmp_path / "nowhere.html")  # a site without a teacher's page
 
 
