@@ -6,7 +6,9 @@ they are opened.
 
 import copy
 import errno
+import hashlib
 import json
+import re
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -32,6 +34,10 @@ INDEX = "model.safetensors.index.json"
 SUFFIX = ".safetensors"
 # Of this machine, not of the Hub: no right to write, no space, a read-only disk.
 LOCAL_FAULTS = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EFBIG)
+
+
+class DamagedError(ConnectionError):
+    """What came from the Hub is not what it said it would send."""
 
 
 def load(
@@ -123,7 +129,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: it is not JSON; fetch the model again") from error
+        raise ValueError(
+            f"{path} is damaged, it is not JSON: remove it and fetch the model again"
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} should hold keys and values, but holds {content!r:.60}")
     return content
@@ -198,7 +206,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         FileNotFoundError: if there is no such repository, or it has no safetensors.
         ConnectionError: if the Hub cannot be reached and the files are not in the cache.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -208,12 +216,16 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     )
 
     def fetch(name: str) -> Path | None:
+        known = try_to_load_from_cache(hub_id, name, revision=revision)
         try:
-            return Path(hf_hub_download(hub_id, name, revision=revision))
+            path = Path(hf_hub_download(hub_id, name, revision=revision))
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError:
             return None
+        if not isinstance(known, str):
+            verify(path)
+        return path
 
     try:
         config = fetch("config.json")
@@ -241,6 +253,8 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         if isinstance(error, LocalEntryNotFoundError):
             raise refusal(hub_id, error) from error
         raise
+    except DamagedError:
+        raise
     except OSError as error:
         raise refusal(hub_id, error) from error
     except Exception as error:
@@ -250,6 +264,28 @@ def download(hub_id: str, revision: str | None = None) -> Path:
             f"{hub_id} did not arrive whole, the connection broke: run the same command again"
         ) from error
     return config.parent
+
+
+def verify(path: Path) -> None:
+    """Throw away a file in the Hub's cache that is not what the Hub said it would send.
+
+    The cache calls large files by their SHA-256; the Hub's client looks at their length only.
+
+    Raises:
+        DamagedError: it is another file.
+    """
+    blob = path.resolve()
+    if not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return
+    with blob.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != blob.name:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise DamagedError(
+            f"{path.name} was damaged on its way, its SHA-256 differs from the Hub's, and was "
+            "removed: run the same command again"
+        )
 
 
 def conversion(hub_id: str) -> str | None:

@@ -119,8 +119,14 @@ class Trainer:
         """Train to the end of the recipe, or until ``stop_after`` steps are done.
 
         Raises:
-            TrainingError: the loss is not a number, or a checkpoint does not fit the model.
+            TrainingError: there is nothing to learn from, the memory does not hold a batch, the
+                loss is not a number, or a checkpoint does not fit the model.
         """
+        if not self.total_steps:
+            raise TrainingError(
+                "no example is left to learn from: all are too long for the model, or their two "
+                "sides are too unlike in length."
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.seed + self.accelerator.process_index)
         if (self.folder / CHECKPOINT).exists():
