@@ -581,7 +581,7 @@ def main() -> None:
         sys.exit(f"No slides were made, for want of reveal.js: {error}.")
     if not arguments.chapters:
         link(written, arguments.to.parent / "course" / "index.html")
-    print(f"Slides of {len(written)} chapters are in {arguments.to}.")
+    print(f"Decks in {arguments.to}: {len(written)}.")
 
 
 if __name__ == "__main__":
