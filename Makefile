@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh student slides check-slides colab-rehearsal assignments grade-demo bench lock clean
+.PHONY: help install book serve test lint check refresh student slides check-slides colab-rehearsal assignments grade-demo faults fuzz bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -67,6 +67,13 @@ slides: $(READY) ## write slides of every chapter, with notes, to _build/html/sl
 
 check-slides: $(READY) ## open every slide in a browser: does it fit, does it fetch anything?
 	@SLIDES=all $(BIN)/pytest tests/book/test_slides.py
+
+faults: $(READY) ## run every fault of tests/reliability and write results/faults.json (a few minutes)
+	@FAULTS=all $(RUN) $(BIN)/pytest tests/reliability
+
+fuzz: $(READY) ## look for input that breaks a parser, ten minutes, and write results/fuzzing.json (Linux)
+	@$(BIN)/python -m pip install -q -r tests/reliability/requirements.txt
+	@$(RUN) $(BIN)/python tests/reliability/fuzz.py
 
 bench: $(READY) ## measure speed on an idle machine and write results/benchmark-*.json (about 45 minutes)
 	@$(BIN)/python -m pip install -q -r benchmarks/requirements.txt

@@ -73,6 +73,18 @@ def load(
     given = read_json(folder / "config.json")
     if "encdec_class" in given:
         return load_own(model_class, folder, dtype=dtype)
+    try:
+        return _build(model_class, folder, given, dtype)
+    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{folder}/config.json does not describe the weights beside it: {error!r:.200}"
+        ) from error
+
+
+def _build(
+    model_class: type[Model], folder: Path, given: dict[str, Any], dtype: torch.dtype
+) -> Model:
+    """The model that a folder in Hugging Face's layout holds."""
     advice = folder / "generation_config.json"
     generation = read_json(advice) if advice.is_file() else None
     config = read_config(given, generation)
@@ -86,6 +98,12 @@ def load(
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
         tensors |= read_weights(file)
+    layers = config.num_layers + config.num_decoder_layers
+    if layers > len(tensors):  # found before any of them is made
+        raise ValueError(
+            f"{folder}/config.json asks for {layers} layers, but there are only {len(tensors)} "
+            "tensors"
+        )
     tensors = usual_names(config, tensors)
     config = replace(config, tie_output=is_tied(config, tensors))
     state = {name: tensor.to(dtype) for name, tensor in from_hugging_face(config, tensors).items()}

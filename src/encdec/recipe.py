@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -392,6 +392,20 @@ def load_recipe(path: str | Path) -> Recipe:
     return read_section(path, Recipe)
 
 
+class PlainLoader(yaml.SafeLoader):
+    """YAML without tags that make objects and aliases, of which a few lines make gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node.
+
+        Raises:
+            yaml.YAMLError: it is an alias.
+        """
+        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("a recipe has no aliases (*name): write the value again")
+        return super().compose_node(parent, index)
+
+
 def read_section(path: str | Path, kind: type[SectionType]) -> SectionType:
     """Read and check a file that holds one section, a recipe or another.
 
@@ -404,15 +418,16 @@ def read_section(path: str | Path, kind: type[SectionType]) -> SectionType:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf8"))
+        content = _tuples(yaml.load(path.read_text(encoding="utf8"), Loader=PlainLoader))
     except FileNotFoundError as error:
         raise RecipeError(f"{path} does not exist; recipes are kept in recipes/.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RecipeError(f"{path} is not readable YAML: {reason}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} should hold keys and values, but holds {content!r:.60}.")
     try:
-        return kind.model_validate(_tuples(content))
+        return kind.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_sentence(error, kind)}") from error
 
