@@ -401,7 +401,7 @@ class PlainLoader(yaml.SafeLoader):
         Raises:
             yaml.YAMLError: it is an alias.
         """
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("a recipe has no aliases (*name): write the value again")
         return super().compose_node(parent, index)
 
