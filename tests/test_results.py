@@ -14,7 +14,7 @@ def test_a_recorded_run_says_where_it_comes_from():
     for path in (ROOT / "results").glob("*.json"):
         origin = results.load(path.stem)["provenance"]
         assert {"command", "date", "commit", "hardware", "versions"} <= origin.keys()
-        assert origin["command"].startswith("python -m ")
+        assert origin["command"].startswith(("python -m ", "make "))
         assert not origin["commit"].endswith("+") or path.stem.startswith("benchmark")
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from site_checks import HOME
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -57,7 +59,11 @@ def browser():
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A server that does not tell of every request."""
+    """A server that does not tell of every request, and has the site under its public path, too."""
+
+    def translate_path(self, path):
+        """Where a file is."""
+        return super().translate_path(path.replace(HOME, "/", 1) if path.startswith(HOME) else path)
 
     def log_message(self, *args):
         """Say nothing."""

@@ -19,6 +19,8 @@ FETCHING = {
     "source": "src",
     "video": "src",
 }
+# The page for what is not there shows at any depth: its links begin with where the site will be.
+HOME = "/encoder-decoder-llms/"
 # Links in the head that only state a relation.
 STATED = {"canonical", "author", "copyright", "license", "next", "prev", "index", "search"}
 
@@ -54,7 +56,9 @@ def broken_links(site: Path) -> list[str]:
             parts = urlsplit(address)
             if parts.scheme or parts.netloc:
                 continue
-            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            base = site if parts.path.startswith(HOME) else page.parent
+            path = unquote(parts.path.removeprefix(HOME))
+            target = (base / path).resolve() if parts.path else page
             if target.is_dir():
                 target /= "index.html"
             name = page.relative_to(site)

@@ -67,7 +67,8 @@ def test_every_term_is_used_in_a_chapter():
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_chapter_uses_terms(path):
-    assert len(used(path, glossary.terms_of(page()))) >= 5
+    enough = 1 if path.stem.startswith("appendix") else 5
+    assert len(used(path, glossary.terms_of(page()))) >= enough
 
 
 def test_every_term_role_names_a_term():
