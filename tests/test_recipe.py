@@ -132,6 +132,27 @@ def test_heads_divide_the_width(written, content):
         load_recipe(written(content))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nname: a\nseed: 2\n", "the key 'seed' stands twice, in line 1 and in line 3"),
+        ("model: {d_ff: 8, d_ff: 9}\n", "the key 'd_ff' stands twice, in line 1 and in line 1"),
+        ("stages:\n  - epochs: 1\n    'epochs': 2\n", "the key 'epochs' stands twice, in line 2"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(written, text, message):
+    with pytest.raises(RecipeError, match=f"recipe.yaml is not readable YAML: {message}") as caught:
+        load_recipe(written(text))
+    assert str(caught.value).endswith(": keep one of them")
+
+
+def test_the_same_key_may_stand_in_two_stages(written):
+    text = "stages:\n  - epochs: 1\n  - epochs: 1\n"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(written(text))
+    assert "twice" not in str(caught.value)
+
+
 def test_an_unknown_key_at_the_top_is_named(written, content):
     with pytest.raises(RecipeError, match=r"unknown key 'colour'; known are name, description"):
         load_recipe(written(content | {"colour": "red"}))

@@ -393,7 +393,10 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without tags that make objects and aliases, of which a few lines make gigabytes."""
+    """YAML without tags that make objects, aliases that make gigabytes, and keys that vanish.
+
+    The usual reader of YAML keeps the last of two equal keys and says nothing.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node.
@@ -404,6 +407,23 @@ class PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("a recipe has no aliases (*name): write the value again")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The keys and values of a node.
+
+        Raises:
+            yaml.YAMLError: a key stands twice.
+        """
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise yaml.YAMLError(
+                    f"the key {name!r:.60} stands twice, in line {lines[name]} and in line {line}: "
+                    "keep one of them"
+                )
+            lines[name] = line
+        return super().construct_mapping(node, deep)
 
 
 def read_section(path: str | Path, kind: type[SectionType]) -> SectionType:
