@@ -30,6 +30,14 @@ def test_a_perfect_translation_has_a_hundred():
     assert chrf(perfect, REFERENCES).value == pytest.approx(100)
 
 
+@pytest.mark.parametrize("metric", [bleu, chrf])
+def test_intervals_of_a_few_sentences_stay_on_the_scale_and_hold_the_score(metric):
+    right = ["séchez la pompe .", "ne touchez pas le filtre .", "bonjour"]
+    for answers in (right, [right[0], right[1], "au revoir"], ["", right[1], ""], right[::-1]):
+        score = metric(answers, [[text] for text in right])
+        assert 0 <= score.low <= score.value <= score.high <= 100
+
+
 def test_any_of_several_references_counts():
     second = [REFERENCES[0][1], REFERENCES[1][0]]
     assert bleu(second, REFERENCES).value == pytest.approx(100)

@@ -126,11 +126,14 @@ def _score(
     if not hypotheses or not all(references):
         raise ValueError("there must be at least one sentence, and one reference for each.")
     result = metric.corpus_score(list(hypotheses), _streams(references), n_bootstrap=RESAMPLES)
+    value = min(100.0, float(result.score))  # rounding errors aside
+    # The library's interval is symmetric about the mean of the resamples: with a few sentences it
+    # can pass the ends of the scale, or miss the score itself.
     return Score(
         name=name,
-        value=float(result.score),
-        low=float(result._mean - result._ci),
-        high=float(result._mean + result._ci),
+        value=value,
+        low=max(0.0, min(value, float(result._mean - result._ci))),
+        high=min(100.0, max(value, float(result._mean + result._ci))),
         items=len(hypotheses),
         signature=str(metric.get_signature()),
     )
