@@ -1,10 +1,12 @@
 """Execute chapters in place: ``python tools/refresh.py chapters/*.ipynb`` (``make refresh``).
 
 A chapter is written back only if every cell ran. What differs from run to run or from machine to
-machine without meaning anything (time stamps, the interpreter's patch level) is left out, so that a
-refresh which changes no output changes no file.
+machine without meaning anything (time stamps, addresses, names of widgets, the interpreter's patch
+level) is left out or numbered, so that a refresh which changes no output changes no file.
 """
 
+import hashlib
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ from nbclient.exceptions import CellExecutionError
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 SECONDS_PER_CELL = 600
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
 NOT_HERE = "nbval-skip"  # tag of a cell that needs a GPU or a download; it keeps its outputs
 
 
@@ -26,7 +30,20 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = merge_streams(cell.outputs)
+            for output in cell.outputs:
+                shown = output.get("data", {})
+                if "text/plain" in shown:
+                    shown["text/plain"] = ADDRESS.sub("0x000000000000", shown["text/plain"])
     return notebook
+
+
+def number_widgets(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """Name widgets by the order in which they were made, instead of by chance."""
+    text = nbformat.writes(notebook)
+    widgets = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
+    for number, model in enumerate(widgets):
+        text = text.replace(model, hashlib.md5(f"{name} {number}".encode()).hexdigest())
+    return nbformat.reads(text, as_version=4)
 
 
 def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
@@ -66,7 +83,8 @@ def refresh(path: Path) -> None:
         skip_cells_with_tag=NOT_HERE,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
-    nbformat.validate(normalize(notebook))
+    notebook = number_widgets(normalize(notebook), path.stem)
+    nbformat.validate(notebook)
     nbformat.write(notebook, path)
 
 

@@ -282,15 +282,19 @@ def written(tmp_path, *cells):
 def test_refreshing_twice_changes_nothing(tmp_path):
     skipped = new_code_cell("1 / 0", metadata={"tags": ["nbval-skip"]})
     skipped.outputs = [new_output("stream", name="stdout", text="recorded on a GPU\n")]
-    path = written(tmp_path, new_code_cell("print(1)\nprint(2)"), skipped, new_code_cell("3"))
+    widget = new_code_cell("import ipywidgets\nobject(), ipywidgets.IntSlider()")
+    slider = new_code_cell("ipywidgets.IntSlider(4)")
+    path = written(tmp_path, new_code_cell("print(1)\nprint(2)"), skipped, widget, slider)
     assert refresh.main([str(path)]) == 0
     first = path.read_bytes()
     assert refresh.main([str(path)]) == 0
     assert path.read_bytes() == first
     notebook = read(path)
-    assert [cell.execution_count for cell in notebook.cells] == [1, None, 2]
+    assert [cell.execution_count for cell in notebook.cells] == [1, None, 2, 3]
     assert notebook.cells[0].outputs[0].text == "1\n2\n"
     assert notebook.cells[1].outputs == skipped.outputs
+    shown = notebook.cells[3].outputs[0].data["application/vnd.jupyter.widget-view+json"]
+    assert shown["model_id"] in notebook.metadata.widgets[refresh.WIDGETS]["state"]
     assert rules.kernel(notebook) == []
 
 
