@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TextIO
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from encdec.decoding import generate
 from encdec.errors import EncdecError
+
+LONGEST_LINE = 20_000  # characters; of a longer line no more is held
 
 
 class TextError(EncdecError):
@@ -95,3 +99,77 @@ def generate_text(
             answers[index] = answer
         on_batch(start + len(chosen))
     return answers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one line.
+
+    Attributes:
+        number: of the line; the first is 1.
+        text: the answer, in one line; empty where the line is, or where it was refused.
+        problem: why it was refused, in one sentence; empty if it was not.
+    """
+
+    number: int
+    text: str
+    problem: str = ""
+
+
+def read_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file, one at a time, without their ends.
+
+    A byte order mark is left out, and of a line no more than :data:`LONGEST_LINE` characters are
+    kept: a file without line ends may be larger than memory.
+    """
+    first = True
+    while line := file.readline(LONGEST_LINE):
+        rest = line
+        while len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+            rest = file.readline(LONGEST_LINE)
+        yield (line.removeprefix("\ufeff") if first else line).rstrip("\r\n")
+        first = False
+
+
+def answer_lines(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    lines: Iterable[str],
+    *,
+    window: int = 256,
+    **options: Any,
+) -> Iterator[Answer]:
+    """Generate one answer for each line, in memory that does not depend on how many there are.
+
+    Args:
+        model: an :class:`~encdec.EncoderDecoder`.
+        tokenizer: the model's.
+        lines: the sources; no more of them are read than the window that is being answered.
+        window: lines that are read before their answers come; they share batches.
+        **options: for :func:`generate_text`, e.g. ``num_beams=4``.
+
+    Yields:
+        The answers, in the order of the lines. A line that :func:`check_text` refuses has a
+        problem in the place of an answer; the others go on.
+    """
+    numbered = enumerate(lines, start=1)
+    while read := list(islice(numbered, window)):
+        problems = {number: _problem(line, tokenizer) for number, line in read}
+        good = [(number, line) for number, line in read if line.strip() and not problems[number]]
+        texts = generate_text(model, tokenizer, [line for _, line in good], **options)
+        answers = dict(zip((number for number, _ in good), texts, strict=True))
+        for number, _ in read:
+            text = answers.get(number, "").replace("\n", " ")
+            yield Answer(number, text, problems[number])
+
+
+def _problem(line: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    if len(line) == LONGEST_LINE:
+        return f"the line has {LONGEST_LINE:,} characters or more: break it into sentences."
+    if not line.strip():
+        return ""
+    try:
+        check_text(line, tokenizer)
+    except TextError as error:
+        return str(error)
+    return ""
