@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from encdec.__main__ import app
-from encdec.recipe import load_recipe
+from encdec.recipe import dump_recipe, fine_tuning_recipe, load_recipe
 from encdec.scoring import skills
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +139,8 @@ def test_train_tunes_a_model_on_a_file_of_ones_own(own_data):
     folder = Path("runs/hotel-rooms")
     outcome = json.loads(Path("results/hotel-rooms.json").read_text())
     assert outcome["test"]["sources"] == 4
+    assert "tested on 4 sources" in result.stdout
+    assert "results/hotel-rooms.json" in result.stdout
     card = (folder / "model" / "README.md").read_text(encoding="utf8")
     assert "It starts from the weights of marian-en-fr. Stages: fine tuning." in card
     assert "license: other" in card  # it is the file's owner who knows
@@ -148,6 +150,69 @@ def test_train_tunes_a_model_on_a_file_of_ones_own(own_data):
     other = run("train", "--data", own_data, *OWN[:-1], 2)
     assert "runs/hotel-rooms holds a run with other settings" in refused(other)
     assert not Path("models").exists()
+
+
+def test_answer_lets_a_model_folder_answer():
+    folder = ROOT / "models/bart-instruct"
+    result = run("answer", folder, "What is the capital of Italy?", "--num-beams", 1)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "Rome\n"
+
+
+def test_answer_puts_the_prefix_of_the_tuning_before_the_text(tmp_path):
+    """Without it, t5 does not know that French is wanted."""
+    folder = tmp_path / "model"
+    shutil.copytree(ROOT / "models/t5", folder)
+    plain = run("answer", folder, "We are late.").stdout
+    assert plain != "Nous sommes en retard.\n"
+    recipe = fine_tuning_recipe(
+        "mine.csv",
+        source="english",
+        target="french",
+        start=load_recipe(folder / "recipe.yaml"),
+        name="mine",
+        prefix="translate English to French: ",
+    )
+    (folder / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf8")
+    assert run("answer", folder, "We are late.").stdout == "Nous sommes en retard.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("nowhere", "Hello."), "there is no recipe.yaml in nowhere"),
+        ((ROOT / "models/bart-instruct", ""), "the text is empty"),
+        ((ROOT / "models/bart-instruct", "word " * 999), "send it sentence by sentence"),
+        ((ROOT / "models/bart-instruct", "Hello.", "--num-beams", 0), "num_beams"),
+    ],
+)
+def test_answer_refuses_bad_input_in_one_sentence(arguments, sentence):
+    assert sentence in refused(run("answer", *arguments))
+
+
+def test_train_says_which_of_ones_own_pairs_are_lost(own_data):
+    long = "A very long and rather tiresome sentence about a hotel. " * 8  # characters, not tokens
+    rows = ["Rooms are free ☃.,Les salles sont libres."]
+    rows += [f"{long},Salle.", f"{'no ' * 300},Non."]
+    with own_data.open("a", encoding="utf8") as file:
+        file.write("\n" + "\n".join(rows))
+    result = run("train", "--data", own_data, *OWN)
+    assert result.exit_code == 0, result.output
+    assert "1 of 43 pairs are longer than the 256 tokens that marian-en-fr takes" in result.stderr
+    assert "1 of 43 pairs are with characters that marian-en-fr has never seen" in result.stderr
+
+
+def test_train_refuses_pairs_that_are_all_too_long(own_data):
+    rows = [f"{n} {'no ' * 300},Non." for n in range(12)]
+    own_data.write_text("\n".join(["english,french", *rows]), encoding="utf8")
+    assert "all 12 pairs are longer" in refused(run("train", "--data", own_data, *OWN))
+    assert not Path("runs").exists()
+
+
+def test_a_file_may_be_named_in_any_language(own_data):
+    other = own_data.rename(own_data.with_name("Hôtel (Zürich).csv"))
+    assert run("train", "--data", other, *OWN).exit_code == 0
+    assert Path("runs/h-tel-z-rich/model").exists()
 
 
 @pytest.mark.parametrize(

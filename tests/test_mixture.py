@@ -242,6 +242,20 @@ def test_pairs_that_might_not_fit_are_left_out():
     assert within(pairs, 15) == pairs[:1]
 
 
+@pytest.mark.parametrize("family", ["t5", "gpt2"])
+def test_pairs_fit_as_long_as_they_can_be_made_into_examples(encoders, family):
+    encoder = encoders[family]
+    pairs = [Pair("a " * n, "b " * m) for n in range(0, 80, 3) for m in range(0, 80, 7)]
+    fitting = set(encoder.fitting(pairs))
+    assert 0 < len(fitting) < len(pairs)
+    for pair in pairs:
+        if pair in fitting:
+            encoder.examples([pair])
+        else:
+            with pytest.raises(ValueError, match="more than max_length"):
+                encoder.examples([pair])
+
+
 def test_noise_needs_no_state_but_its_seed(encoders, prose):
     made = windows(encoders["t5"], "span_corruption", prose)
     window = made.draw(random.Random(0))[0]

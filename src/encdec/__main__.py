@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class OneSentence(TyperGroup):
             kept = "the last checkpoint is kept and " * (ctx.invoked_subcommand in RESUMING)
             errors.print(f"interrupted; {kept}the same command {again}", soft_wrap=True)
             raise typer.Exit(130) from error
+        except BrokenPipeError:  # as in `… | head`: who read has seen enough
+            raise
         except Exception as error:
             sentence = explain(error)
             if sentence is None:  # a fault of the package: where it happened is what helps
@@ -106,13 +109,14 @@ def train(
                     f"there is no model {start!r} to start from; at hand are: "
                     f"{', '.join(zoo.available())}."
                 )
-            read_pairs(data, source, target)  # a fault of the file leaves no folder behind
+            pairs = read_pairs(data, source, target)  # a fault of the file leaves no folder behind
+            warn_of(pairs, start, prefix)
             made = fine_tuning_recipe(
                 data,
                 source=source,
                 target=target,
                 start=load_recipe(zoo.models_folder() / start / "recipe.yaml"),
-                name=name or data.stem.lower().replace("_", "-").replace(" ", "-"),
+                name=name or re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-") or "data",
                 prefix=prefix,
                 epochs=epochs,
             )
@@ -128,7 +132,43 @@ def train(
         if outcome:
             print_scores(outcome)
             if data is not None:
-                output.print(f"The model is in runs/{outcome['name']}/model.", highlight=False)
+                run = outcome["name"]
+                for line in (
+                    f"The model is in runs/{run}/model, its scores are in results/{run}.json.",
+                    f'Try it: python -m encdec answer runs/{run}/model "a text of your own"',
+                ):
+                    output.print(line, highlight=False, soft_wrap=True)
+
+
+def warn_of(pairs: list[Any], start: str, prefix: str) -> None:
+    """Say of one's own pairs what will be lost: too long for the model, or not in its alphabet."""
+    from encdec import zoo
+    from encdec.answers import Answerer
+    from encdec.mixture import with_prefix
+    from encdec.recipe import RecipeError, load_recipe
+
+    folder = zoo.models_folder() / start
+    encoder = Answerer.load(folder, load_recipe(folder / "recipe.yaml")).encoder
+    kept = encoder.fitting(with_prefix(pairs, prefix))
+    if not kept:
+        raise RecipeError(
+            f"all {len(pairs)} pairs are longer than the {encoder.max_length} tokens that {start} "
+            "takes: shorten them."
+        )
+    strange = 0
+    for pair in kept:
+        source, answer = encoder.encode(pair)
+        strange += encoder.tokenizer.unk_token_id in [*source, *answer]
+    faults = {
+        f"longer than the {encoder.max_length} tokens that {start} takes: they are left out": (
+            len(pairs) - len(kept)
+        ),
+        f"with characters that {start} has never seen: it reads and writes none of them": strange,
+    }
+    for fault, number in faults.items():
+        if number:
+            note = f"note: {number:,} of {len(pairs):,} pairs are {fault}."
+            errors.print(note, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -149,25 +189,71 @@ def evaluate(
 
 
 @app.command()
+def answer(
+    model: Annotated[Path, typer.Argument(help="A model folder, e.g. runs/my-data/model")],
+    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    num_beams: Annotated[
+        int | None, typer.Option(help="1 for greedy search; as its recipe says if not given.")
+    ] = None,
+) -> None:
+    """Let a MODEL folder answer a TEXT.
+
+    A prefix that the model was tuned with is put before it.
+    """
+    from encdec import text as texts
+    from encdec.answers import Answerer
+    from encdec.environment import quieten
+    from encdec.recipe import load_recipe
+    from encdec.zoo import ZooError
+
+    quieten()
+    if not (model / "recipe.yaml").exists():
+        raise ZooError(
+            f"there is no recipe.yaml in {model}: name a model folder of this book, or one that "
+            "`python -m encdec train --data` has made."
+        )
+    recipe = load_recipe(model / "recipe.yaml")
+    answerer = Answerer.load(model, recipe)
+    texts.check_text(text, answerer.tokenizer)
+    changes = {} if num_beams is None else {"num_beams": num_beams}
+    [found] = answerer.answer([recipe.own_prefix + text], **changes)
+    output.print(found, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def translate(
-    text: Annotated[str, typer.Argument(help="An English sentence.")],
+    text: Annotated[
+        str | None,
+        typer.Argument(help="An English sentence; - reads lines from standard input."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Instead: a file of plain text, a sentence on each line.")
+    ] = None,
     to: Annotated[str, typer.Option(help="Target language.")] = "fr",
     source: Annotated[
         str, typer.Option(help="The book's own model, or the Hub's: book, hub")
     ] = "book",
     num_beams: Annotated[int, typer.Option(help="1 for greedy search.")] = 5,
 ) -> None:
-    """Translate one English TEXT."""
+    """Translate one English TEXT, or lines: each gives a line, as soon as it is there."""
     from encdec import text as texts
     from encdec import zoo
 
     if to != "fr":
         raise zoo.ZooError(f"there is no model for English to {to!r}; the book translates to 'fr'.")
+    if (text is None) == (file is None):
+        raise texts.TextError("give a sentence, - or --file, and only one of them.")
+    options = {"num_beams": num_beams, "max_new_tokens": 128}
+    if text is None or text == "-":
+        with texts.open_lines(file) as lines:
+            model, tokenizer = zoo.load("translation", source, announce=False)
+            window = 1 if lines.isatty() else texts.WINDOW
+            read = texts.read_lines(lines)
+            write_lines(texts.answer_lines(model, tokenizer, read, window=window, **options))
+        return
     model, tokenizer = zoo.load("translation", source, announce=False)
     texts.check_text(text, tokenizer)
-    [answer] = texts.generate_text(
-        model, tokenizer, [text], num_beams=num_beams, max_new_tokens=128
-    )
+    [answer] = texts.generate_text(model, tokenizer, [text], **options)
     output.print(answer, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -306,6 +392,25 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def write_lines(answers: Iterator[Any]) -> None:
+    """Write each answer when it comes; 1 if a line has none, 130 after Ctrl-C."""
+    written = refused = 0
+    try:
+        for answer in answers:
+            if answer.problem:
+                refused += 1
+                said = f"line {answer.number}: {answer.problem}"
+                errors.print(said, markup=False, highlight=False, soft_wrap=True)
+            typer.echo(answer.text)  # a line, and out with it
+            written = answer.number
+    except KeyboardInterrupt as error:
+        errors.print(f"interrupted; {written:,} lines are written, go on with line {written + 1:,}")
+        raise typer.Exit(130) from error
+    if refused:
+        errors.print(f"[red]error:[/red] {refused:,} of {written:,} lines gave none, see above.")
+        raise typer.Exit(1)
+
+
 def print_plan(comparison: Any, folder: Path) -> None:
     """What a comparison would train, and how long each system takes on this machine."""
     from encdec.compare import forecast
@@ -351,7 +456,7 @@ def print_scores(outcome: dict[str, Any]) -> None:
 
     for name, report in reports(outcome).items():
         rows = score_rows(report)
-        title = ": ".join(filter(None, (name, test_size(report))))
+        title = ", ".join(filter(None, (name, f"tested on {test_size(report)}")))
         table = Table("system", *(score["name"] for score in rows[0][1]), title=title)
         for system, scores in rows:
             table.add_row(system, *map(figure, scores))

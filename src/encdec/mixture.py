@@ -118,9 +118,25 @@ class Encoder:
             self._check_lengths(pair, example)
         return found
 
+    def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Pairs that the model can take: in tokens, or in characters if tokens are drawn anew."""
+        if self.dropout:
+            return within(pairs, self.max_length)
+        before, after = (sum(map(len, frame)) for frame in (self.source_frame, self.target_frame))
+        sources = self.encode([pair.source for pair in pairs])
+        targets = self.encode([pair.target for pair in pairs])
+        return [
+            pair
+            for pair, source, target in zip(pairs, sources, targets, strict=True)
+            if self._fits(len(source) + before, len(target) + after)
+        ]
+
+    def _fits(self, source: int, target: int) -> bool:
+        return (source + target if self.one_row else max(source, target)) <= self.max_length
+
     def _check_lengths(self, pair: Pair, example: Example) -> None:
         source, target = len(example.input_ids), len(example.labels)
-        if (source + target if self.one_row else max(source, target)) > self.max_length:
+        if not self._fits(source, target):
             raise ValueError(
                 f"{pair.source[:40]!r} and its target {pair.target[:40]!r} have {source} + "
                 f"{target} tokens, more than max_length={self.max_length}"
@@ -275,6 +291,9 @@ def ingredient(recipe: IngredientRecipe, corpora: Corpora, encoder: Encoder) -> 
     kind = recipe.kind
     if isinstance(kind, DenoisingRecipe):
         return Windows(kind, (corpora.documents(text, "train") for text in kind.texts), encoder)
+    if isinstance(kind, PairsRecipe):
+        own = encoder.fitting(with_prefix(corpora.file(kind).train, kind.prefix))
+        return lambda generator: encoder.examples(sample(own, kind.examples, generator), generator)
     limit = kind.source_limit if isinstance(kind, SummariesRecipe) else None
     draw = pair_source(kind, corpora, encoder.max_length)
     return lambda generator: encoder.examples(draw(generator), generator, source_limit=limit)
@@ -295,11 +314,8 @@ def pair_source(
             for source, target in sample(joiner.draw(generator), kind.examples, generator)
         ]
     if isinstance(kind, PairsRecipe):
-        own = within(corpora.file(kind).train, max_length - len(kind.prefix))
-        return lambda generator: [
-            Pair(kind.prefix + source, target)
-            for source, target in sample(own, kind.examples, generator)
-        ]
+        own = with_prefix(corpora.file(kind).train, kind.prefix)
+        return lambda generator: sample(own, kind.examples, generator)
     if isinstance(kind, SummariesRecipe):
         from encdec.data.docstrings import source_text
 
@@ -320,6 +336,11 @@ def pair_source(
         )
         if not corpora.leaks(item.instruction, item.answer)
     ]
+
+
+def with_prefix(pairs: Sequence[Pair], prefix: str) -> list[Pair]:
+    """The same pairs, each source behind a prefix."""
+    return [Pair(prefix + source, target) for source, target in pairs]
 
 
 def within(pairs: Sequence[Pair], max_length: int) -> list[Pair]:

@@ -293,6 +293,11 @@ class Recipe(Section):
         """Those of all stages."""
         return [ingredient for stage in self.stages for ingredient in stage.mixture]
 
+    @property
+    def own_prefix(self) -> str:
+        """What stood before every source of a file of one's own; empty without such a file."""
+        return next((each.pairs.prefix for each in self.ingredients if each.pairs), "")
+
     def smoke(self) -> Recipe:
         """The same path in less than a minute: a tiny model, few examples, two epochs at most."""
         return self.model_copy(

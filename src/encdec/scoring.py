@@ -22,7 +22,7 @@ from encdec.architectures import ARCHITECTURES
 from encdec.baselines import TranslationMemory, copy_source
 from encdec.corpora import Corpora
 from encdec.data.collate import IGNORE, Example
-from encdec.data.parallel import group_references, load_phrasebook
+from encdec.data.parallel import Pair, group_references, load_phrasebook
 from encdec.metrics import (
     Score,
     accuracy,
@@ -199,7 +199,13 @@ def translation(
 def pairs(kind: PairsRecipe, corpora: Corpora, model: Answerer) -> Report:
     """What the model makes of the sources of a file that were held out."""
     splits = corpora.file(kind)
-    groups = group_references(splits.test)
+    behind = [Pair(kind.prefix + source, target) for source, target in splits.test]
+    groups = {
+        source.removeprefix(kind.prefix): references
+        for source, references in group_references(model.encoder.fitting(behind)).items()
+    }
+    if not groups:
+        raise ValueError(f"all held-out pairs of {kind.file} are too long for the model.")
     sources, references = list(groups), list(groups.values())
     memory = TranslationMemory(splits.train)
     answers = model.systems([kind.prefix + source for source in sources])

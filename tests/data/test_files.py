@@ -35,6 +35,8 @@ def lines(rows):
         ("a.csv", table(ROWS)),
         ("a.tsv", table(ROWS, "\t")),
         ("A.CSV", "\ufeff" + table(ROWS)),
+        ("a.csv", table(ROWS, ";")),
+        ("a.csv", "\ufeff" + table(ROWS, ";")),
         ("a.jsonl", lines(ROWS)),
         ("a.ndjson", lines(ROWS) + "\n\n"),
     ],

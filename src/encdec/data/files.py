@@ -22,7 +22,8 @@ def read_pairs(path: str | Path, source: str, target: str) -> list[Pair]:
     """Read the pairs of a file.
 
     Args:
-        path: a file whose name ends in .csv, .tsv, .jsonl or .ndjson, in UTF-8.
+        path: a file whose name ends in .csv, .tsv, .jsonl or .ndjson, in UTF-8. The columns of a
+            .csv are parted by commas, or by semicolons where its first line holds no comma.
         source: the column that the model reads.
         target: the column that it should write.
 
@@ -53,6 +54,10 @@ def read_pairs(path: str | Path, source: str, target: str) -> list[Pair]:
 def _rows(path: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and rows."""
     if delimiter := DELIMITERS.get(path.suffix.lower()):
+        heads = file.readline()
+        if delimiter == "," and ";" in heads and "," not in heads:  # as spreadsheets in Europe do
+            delimiter = ";"
+        file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         yield from ((reader.line_num, row) for row in reader)
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
