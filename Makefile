@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh student slides check-slides colab-rehearsal assignments grade-demo faults fuzz bench lock clean
+.PHONY: help install book serve test lint check refresh measure student slides check-slides colab-rehearsal class-load assignments grade-demo faults fuzz bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -47,8 +47,15 @@ check: $(READY)
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
 
+measure: book ## record time and memory of every chapter and of the live page, on an idle machine
+	@$(RUN) $(BIN)/python tools/measure.py
+	@$(RUN) $(BIN)/python tools/live.py --measure
+
 student: $(READY) ## write every chapter without its solutions, and with them open, to _build/editions
 	@$(BIN)/python tools/editions.py
+
+class-load: $(READY) ## let thirty students run a chapter, and write results/class-load.json (about 10 minutes)
+	@$(RUN) $(BIN)/python tools/class_load.py
 
 assignments: $(READY) ## write the students' version of the assignments to _build/assignments
 	@$(BIN)/python -m pip install -q -r course/requirements.txt
