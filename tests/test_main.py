@@ -198,8 +198,11 @@ def test_train_says_which_of_ones_own_pairs_are_lost(own_data):
         file.write("\n" + "\n".join(rows))
     result = run("train", "--data", own_data, *OWN)
     assert result.exit_code == 0, result.output
-    assert "1 of 43 pairs are longer than the 256 tokens that marian-en-fr takes" in result.stderr
-    assert "1 of 43 pairs are with characters that marian-en-fr has never seen" in result.stderr
+    assert "1 of 43 pairs left out, longer than the 256 tokens of marian-en-fr" in result.stderr
+    assert (
+        "1 of 43 pairs with characters that are new to it, beyond the alphabet of marian-en-fr"
+        in result.stderr
+    )
 
 
 def test_train_refuses_pairs_that_are_all_too_long(own_data):

@@ -159,15 +159,12 @@ def warn_of(pairs: list[Any], start: str, prefix: str) -> None:
     for pair in kept:
         source, answer = encoder.encode(pair)
         strange += encoder.tokenizer.unk_token_id in [*source, *answer]
-    faults = {
-        f"longer than the {encoder.max_length} tokens that {start} takes: they are left out": (
-            len(pairs) - len(kept)
-        ),
-        f"with characters that {start} has never seen: it reads and writes none of them": strange,
-    }
-    for fault, number in faults.items():
+    for number, fault in (
+        (len(pairs) - len(kept), f"left out, longer than the {encoder.max_length} tokens"),
+        (strange, "with characters that are new to it, beyond the alphabet"),
+    ):
         if number:
-            note = f"note: {number:,} of {len(pairs):,} pairs are {fault}."
+            note = f"note: {number:,} of {len(pairs):,} pairs {fault} of {start}."
             errors.print(note, highlight=False, soft_wrap=True)
 
 
@@ -243,7 +240,7 @@ def translate(
         raise zoo.ZooError(f"there is no model for English to {to!r}; the book translates to 'fr'.")
     if (text is None) == (file is None):
         raise texts.TextError("give a sentence, - or --file, and only one of them.")
-    options = {"num_beams": num_beams, "max_new_tokens": 128}
+    options: dict[str, Any] = {"num_beams": num_beams, "max_new_tokens": 128}
     if text is None or text == "-":
         with texts.open_lines(file) as lines:
             model, tokenizer = zoo.load("translation", source, announce=False)
@@ -393,7 +390,7 @@ def doctor() -> None:
 
 
 def write_lines(answers: Iterator[Any]) -> None:
-    """Write each answer when it comes; 1 if a line has none, 130 after Ctrl-C."""
+    """Write each translation when it comes; 1 if a line has none, 130 after Ctrl-C."""
     written = refused = 0
     try:
         for answer in answers:
@@ -407,7 +404,8 @@ def write_lines(answers: Iterator[Any]) -> None:
         errors.print(f"interrupted; {written:,} lines are written, go on with line {written + 1:,}")
         raise typer.Exit(130) from error
     if refused:
-        errors.print(f"[red]error:[/red] {refused:,} of {written:,} lines gave none, see above.")
+        said = f"{refused:,} of {written:,} lines could not be translated; the reasons are above."
+        errors.print(f"[red]error:[/red] {said}", soft_wrap=True)
         raise typer.Exit(1)
 
 
