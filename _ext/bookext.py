@@ -66,11 +66,27 @@ REPAIRS = [
 ]
 
 
-def repaired(page: str) -> str:
-    """A page as everyone can use it."""
+# A link in an output, from one notebook to another (`encdec.places`).
+NOTEBOOK = re.compile(r"""href=(?P<mark>["'])(?P<page>\d\d-[a-z0-9-]+)\.ipynb""")
+
+
+def repaired(page: str, *, one_page: bool = False) -> str:
+    """A page as everyone can use it.
+
+    Args:
+        page: its HTML.
+        one_page: whether all chapters stand in one page.
+    """
     for found, meant in REPAIRS:
         page = found.sub(meant, page)
-    return page
+    if one_page:
+        return re.sub(NOTEBOOK.pattern + "(?:#[a-z0-9-]*)?", one_page_link, page)
+    return NOTEBOOK.sub(r"href=\g<mark>\g<page>.html", page)
+
+
+def one_page_link(found: re.Match[str]) -> str:
+    """A link to the place where a chapter begins; sections may have the same names there."""
+    return f"href={found['mark']}#document-chapters/{found['page']}"
 
 
 def repair_pages(app: Sphinx, exception: Exception | None) -> None:
@@ -79,11 +95,25 @@ def repair_pages(app: Sphinx, exception: Exception | None) -> None:
         return
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text(encoding="utf8")
-        better = repaired(page)
+        better = repaired(page, one_page=app.builder.name == "singlehtml")
         if path.name != "search.html":
             better = SEARCH.sub("", better)
         if better != page:
             path.write_text(better, encoding="utf8")
+
+
+def map_site(app: Sphinx, exception: Exception | None) -> None:
+    """List the pages of a finished website in ``sitemap.xml``, for search engines."""
+    home = app.config.html_baseurl
+    if exception or app.builder.name != "html" or not home:
+        return
+    pages = (f"{home}{app.builder.get_target_uri(name)}" for name in sorted(app.env.found_docs))
+    entries = "".join(f"<url><loc>{page}</loc></url>\n" for page in pages)
+    schema = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    text = (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{schema}">\n{entries}</urlset>\n'
+    )
+    (Path(app.outdir) / "sitemap.xml").write_text(text, encoding="utf8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -92,4 +122,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", share_handlers)
     app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("build-finished", repair_pages)
+    app.connect("build-finished", map_site)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

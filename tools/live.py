@@ -6,7 +6,7 @@ keeps both in ``.cache/live``. Where the registry can't be reached and nothing i
 stays as it is: the live page then shows its recorded example and says why.
 
 ``--example`` records that example anew, in ``assets/live/example.json`` and as a table in
-``live.md``.
+``live.md``. ``--measure`` records in ``results/live.json`` how fast the built page is here.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -29,6 +30,8 @@ MODELS = ("marian-en-fr", "bart-instruct", "t5")  # those of them that are at ha
 EXAMPLE = ROOT / "assets" / "live" / "example.json"
 PAGE = ROOT / "live.md"
 EXAMPLE_TEXT = "Where is the train station?"
+RECORD = ROOT / "results" / "live.json"
+LOADS = 3  # how often each model is loaded to be measured
 
 
 class NotFetchedError(Exception):
@@ -242,16 +245,67 @@ def fill(page: str, example: dict[str, Any]) -> str:
     return f"{first}<!-- example -->\n{table(example)}\n<!-- /example -->{last}"
 
 
+def measure(site: Path) -> dict[str, dict[str, float]]:
+    """How fast the built page is in a browser on this machine, which serves it itself.
+
+    Args:
+        site: folder of the built site, with the models.
+
+    Returns:
+        For each model the medians of ``ready_s``, seconds from the press of the button until one
+        can type, in fresh tabs, and ``step_ms``, milliseconds of a step of greedy search.
+    """
+    import browser
+
+    times = {}
+    with browser.running() as chromium, browser.served(site) as root:
+        for name in at_hand():
+            ready, steps = [], []
+            for _ in range(LOADS):
+                page = chromium.new_context().new_page()
+                page.goto(f"{root}live.html#model={name}")
+                page.wait_for_selector("#live[data-state=open]")
+                page.get_by_role("button", name="Load the model").click()
+                page.wait_for_selector("#live[data-state=ready]", timeout=120_000)
+                ready.append(page.evaluate("document.getElementById('live').page.ready"))
+                for sample in page.locator("#live .samples button").all():
+                    sample.click()
+                    page.wait_for_selector("#live[data-state=done]", timeout=120_000)
+                    steps.append(page.evaluate("document.getElementById('live').page.median"))
+                page.context.close()
+            times[name] = {"ready_s": round(median(ready), 2), "step_ms": round(median(steps), 1)}
+    return times
+
+
+def record_speed(site: Path) -> str:
+    """Measure the page and write the recorded run; returns what is to be said."""
+    import browser
+    from encdec import results
+
+    if browser.CHROMIUM is None:
+        return f"The live page was not measured: {browser.MISSING}."
+    if not json.loads((site / "_static" / "live" / "manifest.json").read_text("utf8")):
+        return "The live page was not measured: the site was built without the model."
+    content = results.provenance("make measure") | {"models": measure(site)}
+    results.write_json(RECORD, content)
+    lines = [f"{name}: {figures}" for name, figures in content["models"].items()]
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Install, or record the example."""
+    """Install, or record the example or the speed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("site", type=Path, nargs="?", default=ROOT / "_build" / "html")
     parser.add_argument("--example", action="store_true", help="record the example anew")
+    parser.add_argument("--measure", action="store_true", help="record how fast the page is")
     arguments = parser.parse_args()
     if arguments.example:
         example = record_example()
         EXAMPLE.write_text(json.dumps(example, ensure_ascii=False) + "\n", "utf8")
         PAGE.write_text(fill(PAGE.read_text("utf8"), example), "utf8")
+        return
+    if arguments.measure:
+        print(record_speed(arguments.site))
         return
     try:
         manifest = install(arguments.site)

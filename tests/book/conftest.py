@@ -1,26 +1,16 @@
 """What the tests of the site share: the built site, a browser, a server on 127.0.0.1."""
 
-import contextlib
-import functools
-import http.server
 import os
-import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from site_checks import HOME
+from browser import CHROMIUM, MISSING, running, served
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 
 @pytest.fixture(scope="session")
@@ -48,35 +38,12 @@ def build(output):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Debian's Chromium, without a window."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    """A browser without a window."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A server that does not tell of every request, and has the site under its public path, too."""
-
-    def translate_path(self, path):
-        """Where a file is."""
-        return super().translate_path(path.replace(HOME, "/", 1) if path.startswith(HOME) else path)
-
-    def log_message(self, *args):
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def served(folder):
-    """The address, with a slash at its end, at which a folder is served."""
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+        pytest.skip(MISSING)
+    with running() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
+# The page for what is not there shows at any depth: its links begin with where the site will be.
+from browser import HOME
+
 # Elements that make a browser fetch something, and the attribute that says from where.
 FETCHING = {
     "audio": "src",
@@ -19,8 +22,6 @@ FETCHING = {
     "source": "src",
     "video": "src",
 }
-# The page for what is not there shows at any depth: its links begin with where the site will be.
-HOME = "/encoder-decoder-llms/"
 # Links in the head that only state a relation.
 STATED = {"canonical", "author", "copyright", "license", "next", "prev", "index", "search"}
 

@@ -1,12 +1,16 @@
 """The site's own Sphinx extensions."""
 
 import html
+import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
+from sphinx import addnodes
 
 import bookext
+import chapters
 import icons
 import mathml
 
@@ -113,3 +117,122 @@ def test_sets_of_icons_are_not_mixed_up():
 def test_an_icon_that_is_not_there_stops_the_build():
     with pytest.raises(KeyError, match="no icon 'unheard-of'"):
         icons.drawn('<i class="fas fa-unheard-of"></i>')
+
+
+OPENING = """# Two halves
+
+**The question of this chapter.** Who reads,
+and who *writes*?
+
+**Time**: 45 minutes to read, 40 seconds to run on two CPU cores.
+**Builds on**: nothing."""
+MEASURED = {
+    "chapters": {
+        "hardware": "a slow computer",
+        "chapters": {"06-halves": {"seconds": 31.4, "peak_mib": 1331.2}},
+    },
+    "live": {"hardware": "a quick one", "models": {"m": {"ready_s": 1.26, "step_ms": 17.4}}},
+}
+NOTHING = {"chapters": {}, "live": {}}
+CITED = {
+    "title": "Encoder–Decoder",
+    "authors": [{"name": "A Group"}, {"family-names": "Doe", "given-names": "Jo"}],
+    "date-released": "2026-11-23",
+    "version": "0.1.0",
+    "repository-code": "https://example.org/owner/book",
+}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small book, and what Sphinx gives to an extension."""
+    (tmp_path / "chapters").mkdir()
+    for name in ("06-halves", "appendix-more"):
+        cells = [{"cell_type": "markdown", "source": OPENING}]
+        (tmp_path / "chapters" / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+    files = "[{file: live}, {file: chapters/06-halves}, {file: chapters/appendix-more}]"
+    toc = f"parts: [{{caption: Ends, chapters: {files}}}, {{caption: None, chapters: []}}]"
+    (tmp_path / "_toc.yml").write_text(toc)
+    (tmp_path / "CITATION.cff").write_text(json.dumps(CITED))
+    read = []
+    config = SimpleNamespace(measured=MEASURED)
+    env = SimpleNamespace(note_dependency=read.append, read=read)
+    return SimpleNamespace(srcdir=tmp_path, config=config, env=env)
+
+
+def filled(book, docname, source):
+    pages = [source]
+    chapters.fill(book, docname, pages)
+    return pages[0]
+
+
+def test_a_first_cell_says_what_its_chapter_asks():
+    found = chapters.chapter("chapters/06-halves", OPENING)
+    assert found.numbered == "6. Two halves"
+    assert found.question == "Who reads, and who *writes*?"
+    assert found.reading == "45 minutes to read"
+    assert chapters.chapter("chapters/appendix-more", OPENING).numbered == "Two halves"
+    assert chapters.chapter("x", "") == chapters.Chapter("x", "x", "", "")
+
+
+def test_cards_stand_under_their_part_with_what_was_measured(book):
+    page = filled(book, "intro", f"# A\n\n{chapters.CARDS}\n")
+    assert page.count("### ") == 1
+    assert "### Ends\n" in page
+    assert "[6. Two halves](chapters/06-halves.ipynb)\nWho reads, and who *writes*?\n" in page
+    assert "\n45 minutes to read · 31 s and 1.3 GiB to run\n" in page
+    assert "\n45 minutes to read\n" in page  # the appendix was not measured
+    assert len(book.env.read) == 3  # the page is made anew when one of these files changes
+
+
+def test_a_chapter_says_what_it_took_and_only_if_it_was_measured(book):
+    source = (book.srcdir / "chapters" / "06-halves.ipynb").read_text()
+    [cell] = json.loads(filled(book, "chapters/06-halves", source))["cells"]
+    lines = cell["source"].splitlines()
+    assert lines[-3].startswith("**Time**")
+    assert lines[-2].startswith("**Measured**: 31 s and 1.3 GiB, all cells (")
+    assert lines[-2].endswith("a slow computer).")
+    assert filled(book, "chapters/appendix-more", source) == source
+    book.config.measured = NOTHING
+    assert filled(book, "chapters/06-halves", source) == source
+
+
+def test_the_live_page_says_how_fast_it_was_and_only_if_it_was_measured(book):
+    page = filled(book, "live", f"A {chapters.SPEED}")
+    assert "`m` was ready in 1.3 s and took 17 ms a step (" in page
+    assert page.endswith("<results/live.json>`, a quick one).")
+    book.config.measured = NOTHING
+    assert filled(book, "live", f"A {chapters.SPEED}") == "A "
+
+
+def test_the_citation_is_bibtex(book):
+    page = filled(book, "intro", f"{chapters.CITATION}")
+    assert page.splitlines() == [
+        "```bibtex",
+        "@misc{book,",
+        "  title   = {Encoder--Decoder},",
+        "  author  = {{A Group} and Doe, Jo},",
+        "  year    = {2026},",
+        "  version = {0.1.0},",
+        "  url     = {https://example.org/owner/book},",
+        "}",
+        "```",
+    ]
+
+
+def test_entries_of_the_contents_have_numbers_unless_they_have_a_title(book):
+    entries = [(None, "chapters/06-halves"), ("Mine", "chapters/06-halves"), (None, "live")]
+    document = nodes.section("", addnodes.toctree(entries=entries))
+    chapters.number_entries(book, document)
+    assert [title for title, _ in document[0]["entries"]] == ["6. Two halves", "Mine", None]
+
+
+def test_records_are_read_if_they_are_there(book):
+    chapters.read_records(book, book.config)
+    assert book.config.measured == NOTHING
+    for name, path in chapters.RECORDS.items():
+        record = book.srcdir / path
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(json.dumps(MEASURED[name]))
+    chapters.read_records(book, book.config)
+    assert book.config.measured == MEASURED

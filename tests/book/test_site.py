@@ -1,11 +1,13 @@
 """The site is built from the stored outputs under -W -n, is complete, and leads nowhere wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 import address
+import chapters
 import site_checks
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,50 @@ def test_a_link_to_a_page_shows_what_the_page_is_about(site):
         picture = said["og:image"]
         assert picture.startswith(home)
         assert (site / picture.removeprefix(home)).stat().st_size > 1000
+
+
+def test_search_engines_are_told_the_pages_and_what_they_are_about(site):
+    home = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"]
+    listed = re.findall("<loc>(.+?)</loc>", (site / "sitemap.xml").read_text(encoding="utf8"))
+    pages = {name: f"{home}{name}.html" for name in documents()}
+    assert sorted(listed) == sorted(pages.values())
+    for name, where in pages.items():
+        page = site_checks.parsed(site / f"{name}.html")
+        assert page.find("link", rel="canonical")["href"] == where
+        if name == "genindex":
+            continue  # made by Sphinx, of no text of its own
+        assert len(page.find("meta", attrs={"name": "description"})["content"]) > 40, name
+
+
+def test_the_first_page_leads_to_every_chapter_and_says_what_it_asks(site):
+    page = site_checks.parsed(site / "intro.html")
+    cards = {card.a["href"]: card.get_text(" ") for card in page.select(".chapters .sd-card")}
+    assert list(cards) == [f"{name}.html" for name in documents() if name.startswith("chapters/")]
+    assert all("?" in text and "to read" in text for text in cards.values())
+    for path in CHAPTERS:
+        chapter = chapters.read_chapter(ROOT, path.relative_to(ROOT).with_suffix("").as_posix())
+        assert chapter.numbered in cards[f"{chapter.name}.html"]
+
+
+def test_the_first_page_leads_readers_practitioners_and_teachers_on(site):
+    paths = site_checks.parsed(site / "intro.html").select(".paths .sd-card")
+    assert len(paths) == 3
+    assert all(card.find("a", href=True) for card in paths)
+    assert paths[2].find("a", href="course/index.html")
+
+
+def test_the_first_page_says_how_to_cite_the_book(site):
+    text = site_checks.parsed(site / "intro.html").select_one("#cite-this-book").get_text()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    assert chapters.bibtex(citation) in text
+
+
+def test_the_list_of_contents_shows_the_numbers_of_chapters(site):
+    for name in ("intro", "chapters/06-translation", "live"):
+        page = site_checks.parsed(site / f"{name}.html")
+        entries = [a.get_text(strip=True) for a in page.select(".bd-links a")]
+        numbers = [found[1] for entry in entries if (found := re.match(r"(\d+)\. ", entry))]
+        assert numbers == [f"{int(path.name[:2])}" for path in CHAPTERS if path.name[0].isdigit()]
 
 
 def test_there_is_a_page_for_what_is_not_there(site):
