@@ -51,6 +51,40 @@ def test_translate_refuses_bad_input_in_one_sentence(arguments, sentence):
     assert sentence in refused(run("translate", *arguments))
 
 
+LINES = "Where is the sea?\n\nI found my keys.\n"
+TRANSLATED = "Où se trouve la mer ?\n\nJ'ai trouvé mes clés.\n"
+
+
+def test_translate_writes_a_line_for_each_line_of_a_file(tmp_path):
+    path = tmp_path / "phrases à lire.txt"
+    path.write_text(LINES, encoding="utf8")
+    result = run("translate", "--file", path)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, TRANSLATED, "")
+
+
+def test_translate_reads_standard_input():
+    result = CliRunner().invoke(app, ["translate", "-"], input=LINES)
+    assert (result.exit_code, result.stdout) == (0, TRANSLATED)
+
+
+def test_a_line_that_can_not_be_translated_stays_empty_and_is_named():
+    result = CliRunner().invoke(app, ["translate", "-"], input=f"Where is 東京?\n{LINES}")
+    assert result.stdout == f"\n{TRANSLATED}"
+    assert refused(result).startswith("error: 1 of 4 lines could not be translated")
+    assert "line 1: this model has never seen '東'" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("Hello.", "--file", "x.txt"), ("-", "--file", "x.txt")])
+def test_translate_wants_one_source(arguments):
+    assert "give a sentence, - or --file, and only one of them" in refused(
+        run("translate", *arguments)
+    )
+
+
+def test_translate_names_a_file_that_is_missing():
+    assert "there is no file nowhere.txt" in refused(run("translate", "--file", "nowhere.txt"))
+
+
 @pytest.fixture
 def summarizer(tmp_path, monkeypatch):
     """A folder of models that holds a tiny one of summaries, its weights random."""

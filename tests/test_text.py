@@ -12,6 +12,7 @@ from encdec.text import (
     answer_lines,
     check_text,
     generate_text,
+    open_lines,
     read_lines,
 )
 
@@ -102,6 +103,16 @@ def test_each_line_is_answered_by_itself(translator):
     assert "20,000 characters or more" in found[3].problem
     assert found[4] == Answer(5, whole[1])
     assert [answer.text for answer in found[2:4]] == ["", ""]
+
+
+def test_a_line_that_is_not_utf8_is_named_and_the_next_one_is_read(translator, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"caf\xe9\r\ncaf\xc3\xa9 \xe2\x80\xa8 au lait\n")
+    with open_lines(path) as file:
+        first, second = read_lines(file)
+    [answer] = answer_lines(*translator, [first])
+    assert answer.problem == "the line is not UTF-8 text: byte 0xE9 can't be read."
+    assert second == "café \u2028 au lait"
 
 
 def test_no_more_lines_are_read_than_are_being_answered(tokenizer, monkeypatch):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -15,6 +19,7 @@ from encdec.decoding import generate
 from encdec.errors import EncdecError
 
 LONGEST_LINE = 20_000  # characters; of a longer line no more is held
+WINDOW = 256  # lines that are read before their answers come
 
 
 class TextError(EncdecError):
@@ -116,6 +121,30 @@ class Answer:
     problem: str = ""
 
 
+@contextmanager
+def open_lines(path: Path | None) -> Iterator[TextIO]:
+    """A file, or standard input, as UTF-8 whatever the locale; only a line feed ends a line.
+
+    A byte that is not UTF-8 becomes half a surrogate pair, which :func:`answer_lines` refuses: one
+    damaged line does not end the run.
+
+    Args:
+        path: of the file; None for standard input.
+
+    Raises:
+        TextError: there is no such file.
+    """
+    if path is None:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf8", errors="surrogateescape", newline="\n")
+        yield sys.stdin
+        return
+    if not path.is_file():
+        raise TextError(f"there is no file {path}.")
+    with path.open(encoding="utf8", errors="surrogateescape", newline="\n") as file:
+        yield file
+
+
 def read_lines(file: TextIO) -> Iterator[str]:
     """The lines of a file, one at a time, without their ends.
 
@@ -136,7 +165,7 @@ def answer_lines(
     tokenizer: PreTrainedTokenizerBase,
     lines: Iterable[str],
     *,
-    window: int = 256,
+    window: int = WINDOW,
     **options: Any,
 ) -> Iterator[Answer]:
     """Generate one answer for each line, in memory that does not depend on how many there are.
@@ -145,7 +174,7 @@ def answer_lines(
         model: an :class:`~encdec.EncoderDecoder`.
         tokenizer: the model's.
         lines: the sources; no more of them are read than the window that is being answered.
-        window: lines that are read before their answers come; they share batches.
+        window: how many lines are read at a time; they share batches.
         **options: for :func:`generate_text`, e.g. ``num_beams=4``.
 
     Yields:
@@ -168,6 +197,8 @@ def _problem(line: str, tokenizer: PreTrainedTokenizerBase) -> str:
         return f"the line has {LONGEST_LINE:,} characters or more: break it into sentences."
     if not line.strip():
         return ""
+    if broken := next((c for c in line if "\udc80" <= c <= "\udcff"), ""):
+        return f"the line is not UTF-8 text: byte 0x{ord(broken) - 0xDC00:02X} can't be read."
     try:
         check_text(line, tokenizer)
     except TextError as error:
