@@ -45,6 +45,16 @@ def test_a_saved_tokenizer_is_loaded_by_transformers(tokenizer, tmp_path):
     assert loaded.pad_token == PAD
 
 
+def test_the_same_texts_make_the_same_tokenizer_also_where_characters_are_equally_frequent():
+    letters = [chr(0x4E00 + number) for number in range(200)]
+    texts = ["a b c d e"] * 5 + letters  # each of the letters once
+    made = {train_tokenizer(texts, 400, alphabet=50).backend_tokenizer.to_str() for _ in range(5)}
+    assert len(made) == 1
+    kept = train_tokenizer(texts, 400, alphabet=50).get_vocab()
+    assert sum(len(token) == 1 for token in kept) == 50
+    assert sum(letter in kept for letter in letters) == 50 - len("▁abcde")
+
+
 def test_no_text_is_refused():
     with pytest.raises(ValueError, match="holds no sentence"):
         train_tokenizer(["", "  "], 100)

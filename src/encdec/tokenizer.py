@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
@@ -124,7 +126,7 @@ def train_tokenizer(
         min_frequency=min_frequency,
         special_tokens=list(layout.first),
         show_progress=False,
-        limit_alphabet=alphabet or sys.maxunicode,
+        **_alphabet(tokenizer, texts, alphabet),
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens(list(layout.last))
@@ -173,6 +175,17 @@ def _decoder(split_names: bool) -> decoders.Decoder:
     if not split_names:
         return words
     return decoders.Sequence([words, decoders.Fuse(), decoders.Replace("_ ", "_")])
+
+
+def _alphabet(tokenizer: Tokenizer, texts: list[str], size: int | None) -> dict[str, Any]:
+    """Which characters the trainer keeps; it would draw lots among those equally frequent."""
+    if size is None:
+        return {"limit_alphabet": sys.maxunicode}
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text).replace(" ", SPACE))
+    kept = sorted(counts, key=lambda character: (-counts[character], character))[:size]
+    return {"initial_alphabet": kept, "limit_alphabet": len(kept)}
 
 
 def _frame(tokenizer: Tokenizer, layout: Layout) -> TemplateProcessing:
