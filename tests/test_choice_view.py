@@ -57,9 +57,9 @@ def test_the_best_that_is_fast_enough_comes_first():
 
 def test_a_limit_of_time_changes_the_answer():
     assert advice(OUTCOME, replace(CASE, milliseconds=20.0)).startswith("Take encoder-decoder: no")
-    assert advice(OUTCOME, replace(CASE, milliseconds=10.0)).startswith("Take lstm (equal flops)")
+    assert advice(OUTCOME, replace(CASE, milliseconds=10.0)).startswith("Take lstm (equal FLOPs)")
     none = advice(OUTCOME, replace(CASE, milliseconds=1.0))
-    assert none == "None is fast enough; the fastest, lstm (equal flops), takes 8 ms."
+    assert none == "None is fast enough; the fastest, lstm (equal FLOPs), takes 8 ms."
     assert [row.fits for row in rows(OUTCOME, replace(CASE, milliseconds=20.0))] == [
         True, True, False,
     ]  # fmt: skip

@@ -63,8 +63,8 @@ class Row:
 
 
 def system_name(entry: Mapping[str, Any]) -> str:
-    """How a system is called in views, e.g. ``decoder-only (equal flops)``."""
-    equal = entry["matching"]
+    """How a system is called in views, e.g. ``decoder-only (equal FLOPs)``."""
+    equal = {"flops": "FLOPs"}.get(entry["matching"], entry["matching"])
     return str(entry["system"]) + ("" if equal == "both" else f" (equal {equal})")
 
 
