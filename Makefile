@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh measure student slides check-slides colab-rehearsal class-load assignments grade-demo faults fuzz bench lock clean
+.PHONY: help install book serve test lint check refresh measure student slides check-slides colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ measure: book ## record time and memory of every chapter and of the live page, o
 
 student: $(READY) ## write every chapter without its solutions, and with them open, to _build/editions
 	@$(BIN)/python tools/editions.py
+
+load: book ## measure commands, lines and pages used again and again, and write results/load.json (about 20 minutes, idle)
+	@$(RUN) $(BIN)/python tools/load.py
 
 class-load: $(READY) ## let thirty students run a chapter, and write results/class-load.json (about 10 minutes)
 	@$(RUN) $(BIN)/python tools/class_load.py
