@@ -3,8 +3,8 @@
 When the site is built, ``<!-- chapters -->`` in a page becomes a card for each chapter in the table
 of contents, and ``<!-- citation -->`` the BibTeX entry of ``CITATION.cff``. Each chapter says below
 its own estimate how long it took and how much memory it needed in the recorded run that
-``make measure`` writes, if there is one, and ``<!-- speed -->`` says it of the live page. The list
-of contents shows the chapters' numbers.
+``make measure`` writes, if there is one, ``<!-- speed -->`` says it of the live page and
+``<!-- class -->`` of a class. The list of contents shows the chapters' numbers.
 """
 
 import json
@@ -21,10 +21,15 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 FOLDER = "chapters/"
-RECORDS = {"chapters": "results/chapters.json", "live": "results/live.json"}
+RECORDS = {
+    "chapters": "results/chapters.json",
+    "class": "results/class-load.json",
+    "live": "results/live.json",
+}
 CARDS = "<!-- chapters -->"
 CITATION = "<!-- citation -->"
 SPEED = "<!-- speed -->"
+CLASS = "<!-- class -->"
 TITLE = re.compile(r"\A# (.+)")
 QUESTION = re.compile(r"\*\*The question of this \w+\.\*\* (.+?)(?:\n\n|\Z)", re.DOTALL)
 TIME = re.compile(r"(?m)^\*\*Time\*\*: ([^,.]+).*$")
@@ -134,7 +139,8 @@ def bibtex(citation: dict[str, Any]) -> str:
 
 def source_of(measured: dict[str, Any], record: str) -> str:
     """Where a figure comes from, in MyST Markdown."""
-    return f"({{repository}}`recorded run <{RECORDS[record]}>`, {measured[record]['hardware']})"
+    hardware = measured[record].get("hardware") or measured[record]["provenance"]["hardware"]
+    return f"({{repository}}`recorded run <{RECORDS[record]}>`, {hardware})"
 
 
 def with_cost(opening: str, spent: str, measured: dict[str, Any]) -> str:
@@ -154,6 +160,22 @@ def speed(measured: dict[str, Any]) -> str:
     return f"In the browser of one machine {'; '.join(said)} {source_of(measured, 'live')}."
 
 
+def class_load(measured: dict[str, Any]) -> str:
+    """What a class needed for a chapter, or nothing if it was not measured."""
+    found = measured["class"]
+    if not found:
+        return ""
+    gib = 2**30
+    return (
+        f"When {found['students']} kernels ran {{doc}}`../{FOLDER}{found['chapter']}`, "
+        f"{found['at_once']} at a time, the last was through after "
+        f"{found['seconds'] / 60:.0f} minutes; a student waited {found['median_seconds']:.0f} s, a "
+        f"kernel held at most {found['peak_bytes'] / gib:.1f} GiB, and when all were through and "
+        f"open they held {found['open_bytes'] / gib:.1f} GiB together "
+        f"{source_of(measured, 'class')}."
+    )
+
+
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put into a page, as it is read, what this module promises."""
     measured, folder = app.config.measured, Path(app.srcdir)
@@ -168,7 +190,7 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace(CARDS, cards(folder, measured))
         for path in (folder / "_toc.yml", *folder.glob(f"{FOLDER}*.ipynb")):
             app.env.note_dependency(str(path))
-    source[0] = source[0].replace(SPEED, speed(measured))
+    source[0] = source[0].replace(SPEED, speed(measured)).replace(CLASS, class_load(measured))
     if CITATION in source[0]:
         path = folder / "CITATION.cff"
         entry = bibtex(yaml.safe_load(path.read_text(encoding="utf8")))

@@ -97,7 +97,7 @@ def test_what_hides_words_or_shuts_out_a_keyboard_is_repaired():
 
 def test_icons_are_drawn_and_keep_what_the_theme_says_of_them():
     page = '<i class="theme-switch fa-solid fa-sun   fa-lg" data-mode="light"></i>'
-    page += '<i class="fab fa-github"></i><i class="other"></i>'
+    page += '<span class="fab fa-github"></span><i class="other"></i>'
     page += '<script defer src="_static/scripts/fontawesome.js?digest=1"></script>'
     found = icons.drawn(page)
     assert found.count("<svg ") == found.count('aria-hidden="true"') == 2
@@ -132,8 +132,18 @@ MEASURED = {
         "chapters": {"06-halves": {"seconds": 31.4, "peak_mib": 1331.2}},
     },
     "live": {"hardware": "a quick one", "models": {"m": {"ready_s": 1.26, "step_ms": 17.4}}},
+    "class": {
+        "chapter": "06-halves",
+        "students": 30,
+        "at_once": 2,
+        "seconds": 600.0,
+        "median_seconds": 39.6,
+        "peak_bytes": 2**30,
+        "open_bytes": 12 * 2**30,
+        "provenance": {"hardware": "a school's"},
+    },
 }
-NOTHING = {"chapters": {}, "live": {}}
+NOTHING = {"chapters": {}, "live": {}, "class": {}}
 CITED = {
     "title": "Encoder–Decoder",
     "authors": [{"name": "A Group"}, {"family-names": "Doe", "given-names": "Jo"}],
@@ -203,6 +213,17 @@ def test_the_live_page_says_how_fast_it_was_and_only_if_it_was_measured(book):
     assert page.endswith("<results/live.json>`, a quick one).")
     book.config.measured = NOTHING
     assert filled(book, "live", f"A {chapters.SPEED}") == "A "
+
+
+def test_a_teacher_reads_what_a_class_took_and_only_if_it_was_measured(book):
+    page = filled(book, "course/index", f"A {chapters.CLASS}")
+    assert "30 kernels ran {doc}`../chapters/06-halves`, 2 at a time" in page
+    assert "after 10 minutes; a student waited 40 s" in page
+    assert "at most 1.0 GiB" in page
+    assert "held 12.0 GiB together" in page
+    assert page.endswith("<results/class-load.json>`, a school's).")
+    book.config.measured = NOTHING
+    assert filled(book, "course/index", f"A {chapters.CLASS}") == "A "
 
 
 def test_the_citation_is_bibtex(book):
