@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh measure student slides check-slides colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock clean
+.PHONY: help install book serve test lint check refresh measure student slides check-slides pdf links lighthouse colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock licences sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -78,6 +78,15 @@ slides: $(READY) ## write slides of every chapter, with notes, to _build/html/sl
 check-slides: $(READY) ## open every slide in a browser: does it fit, does it fetch anything?
 	@SLIDES=all $(BIN)/pytest tests/book/test_slides.py
 
+pdf: $(READY) ## write the whole book to _build/encoder-decoder-llms.pdf (needs Chromium; a few minutes)
+	@$(BIN)/python tools/pdf.py
+
+links: $(READY) ## follow every link that leaves the book, where there is a network
+	@$(BIN)/python tools/links.py
+
+lighthouse: book ## let Lighthouse judge every page, on an idle machine, and write results/lighthouse.json (about 30 minutes)
+	@$(BIN)/python tools/lighthouse.py $(PAGES)
+
 faults: $(READY) ## run every fault of tests/reliability and write results/faults.json (a few minutes)
 	@FAULTS=all $(RUN) $(BIN)/pytest tests/reliability
 
@@ -97,6 +106,12 @@ lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest vers
 	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" -q -o requirements.txt
+
+licences: $(READY) ## write LICENSES.md, after `make lock` or a new model
+	@$(BIN)/python tools/licences.py
+
+sbom: $(READY) ## write bills of materials (CycloneDX) of packages and of the website's scripts to _build/sbom
+	@$(BIN)/python tools/sbom.py
 
 clean: ## remove what was built (CLEAN=all: the environment and what was fetched as well)
 	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
