@@ -3,7 +3,7 @@ import shutil
 import pytest
 import torch
 
-from encdec import EncoderDecoder, zoo
+from encdec import EncoderDecoder, checkpoints, zoo
 from encdec.zoo import ZooError
 
 MARIAN = zoo.models_folder() / "marian-en-fr"
@@ -22,7 +22,7 @@ def test_every_model_at_hand_is_in_the_catalogue_and_has_a_recipe():
 
 
 def test_a_catalogued_model_that_is_not_at_hand_names_those_that_are(monkeypatch):
-    monkeypatch.setitem(zoo.CATALOGUE["denoising"], "book", zoo.Entry("not-made-yet", 1))
+    monkeypatch.setitem(zoo.CATALOGUE["denoising"], "book", zoo.Entry("not-made-yet", 1, 1))
     with pytest.raises(ZooError, match="no model folder .*not-made-yet; .* at hand are: .*marian"):
         zoo.load("denoising", announce=False)
 
@@ -51,6 +51,45 @@ def test_the_announced_size_is_the_real_one(task):
     entry = zoo.CATALOGUE[task]["book"]
     megabytes = (zoo.models_folder() / entry.name / "model.safetensors").stat().st_size / 1e6
     assert entry.megabytes == round(megabytes)
+    model, _ = zoo.load(task, announce=False, device="cpu")
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    assert entry.parameters == pytest.approx(millions, abs=0.15)  # positions may be counted or not
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    """No Hub, and nothing of it in the cache."""
+
+    def download(name):
+        raise checkpoints.refusal(name, OSError("no route"))
+
+    monkeypatch.setattr(checkpoints, "download", download)
+
+
+def test_without_the_hub_the_books_model_takes_its_place_and_one_sentence_says_so(
+    unreachable, capsys
+):
+    model, tokenizer = zoo.load("text-to-text", source="hub", device="cpu")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == (
+        "text-to-text: google-t5/t5-small (242 MB, from the Hub, downloaded once; 0.2 GB of memory)"
+    )
+    assert second == "The Hub can't be reached: the book's own t5 takes its place."
+    assert len(tokenizer) == model.config.vocab_size
+
+
+def test_no_other_model_comes_unannounced(unreachable):
+    with pytest.raises(checkpoints.UnreachableError, match="the Hub cannot be reached: go online"):
+        zoo.load("text-to-text", source="hub", device="cpu", announce=False)
+
+
+def test_a_refusal_is_no_reason_for_another_model(monkeypatch):
+    def download(name):
+        raise ConnectionError(f"{name} was refused")
+
+    monkeypatch.setattr(checkpoints, "download", download)
+    with pytest.raises(ConnectionError, match="was refused"):
+        zoo.load("text-to-text", source="hub", device="cpu")
 
 
 def test_the_environment_chooses_the_source(monkeypatch):

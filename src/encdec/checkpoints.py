@@ -40,6 +40,10 @@ class DamagedError(ConnectionError):
     """What came from the Hub is not what it said it would send."""
 
 
+class UnreachableError(ConnectionError):
+    """The Hub does not answer, and what is asked for is not in its cache."""
+
+
 def load(
     model_class: type[Model],
     path_or_hub_id: str | PathLike[str],
@@ -350,7 +354,7 @@ def refusal(hub_id: str, error: BaseException) -> OSError:
         if isinstance(cause, OSError) and cause.errno in LOCAL_FAULTS:
             return cause  # says which file and why
         cause = cause.__cause__ or cause.__context__
-    return ConnectionError(
+    return UnreachableError(
         f"{hub_id} is no folder here, is not in the local cache of the Hub, and the Hub cannot be "
         "reached: go online, or name a folder"
     )

@@ -28,36 +28,38 @@ class Entry:
     Attributes:
         name: folder below ``models/``, or identifier on the Hub.
         megabytes: size of its weights, which is what a download costs.
+        parameters: how many millions; each takes four bytes of memory.
     """
 
     name: str
     megabytes: int
+    parameters: float
 
 
 CATALOGUE: dict[str, dict[str, Entry]] = {
     "translation": {
-        "book": Entry("marian-en-fr", 7),
-        "hub": Entry("Helsinki-NLP/opus-mt-en-fr", 301),
+        "book": Entry("marian-en-fr", 7, 3.5),
+        "hub": Entry("Helsinki-NLP/opus-mt-en-fr", 301, 75.1),
     },
     "text-to-text": {
-        "book": Entry("t5", 6),
-        "hub": Entry("google-t5/t5-small", 242),
+        "book": Entry("t5", 6, 3.2),
+        "hub": Entry("google-t5/t5-small", 242, 60.5),
     },
     "denoising": {
-        "book": Entry("bart", 6),
-        "hub": Entry("facebook/bart-large", 1018),
+        "book": Entry("bart", 6, 2.8),
+        "hub": Entry("facebook/bart-large", 1018, 406.3),
     },
     "instructions": {
-        "book": Entry("bart-instruct", 6),
-        "hub": Entry("google/flan-t5-small", 308),
+        "book": Entry("bart-instruct", 6, 2.8),
+        "hub": Entry("google/flan-t5-small", 308, 77.0),
     },
     "summarization": {
-        "book": Entry("pegasus-docstrings", 6),
-        "hub": Entry("google/pegasus-xsum", 2275),
+        "book": Entry("pegasus-docstrings", 6, 3.1),
+        "hub": Entry("google/pegasus-xsum", 2275, 569.7),
     },
     "language-model": {
-        "book": Entry("gpt", 6),
-        "hub": Entry("openai-community/gpt2", 548),
+        "book": Entry("gpt", 6, 3.3),
+        "hub": Entry("openai-community/gpt2", 548, 124.4),
     },
 }
 
@@ -86,13 +88,16 @@ def load(
         source: ``"book"`` (the default; no network) or ``"hub"``; the environment variable
             ``ENCDEC_SOURCE`` decides where it is omitted.
         device: where to put the weights; the one that :func:`encdec.setup` picked when omitted.
-        announce: print one line that says which model it is and what it costs to fetch.
+        announce: print one line that says which model it is and what it costs to fetch. If the Hub
+            can't be reached, a second line says so, and the book's model comes in its place;
+            without announcement that is an error.
 
     Returns:
         The model in evaluation mode, float32, and its tokenizer.
 
     Raises:
         ZooError: the task or the source is unknown, or the model is not at hand.
+        ConnectionError: the Hub refused, or sent something damaged.
     """
     if task not in CATALOGUE:
         raise ZooError(f"no model for the task {task!r}; choose one of {', '.join(CATALOGUE)}.")
@@ -101,12 +106,21 @@ def load(
         raise ZooError(f"source={source!r} is unknown; choose {' or '.join(CATALOGUE[task])}.")
     entry = CATALOGUE[task][source]
     if announce:
+        gigabytes = 4 * entry.parameters / 1000
         origin = (
-            "from the Hub, downloaded once" if source == "hub" else "the book's own, no download"
+            f"from the Hub, downloaded once; {gigabytes:.1f} GB of memory"
+            if source == "hub"
+            else "the book's own, no download"
         )
         print(f"{task}: {entry.name} ({entry.megabytes} MB, {origin})")
     if source == "hub":
-        return _pair(entry.name, device)
+        try:
+            return _pair(entry.name, device)
+        except checkpoints.UnreachableError:
+            if not announce:
+                raise
+            entry = CATALOGUE[task]["book"]
+            print(f"The Hub can't be reached: the book's own {entry.name} takes its place.")
     return load_folder(models_folder() / entry.name, device=device)
 
 
