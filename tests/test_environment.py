@@ -4,6 +4,7 @@ import importlib.metadata
 import random
 import sys
 import types
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -67,6 +68,13 @@ def test_colab_without_a_gpu_is_told_how_to_select_one(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     setup()
     assert "Change runtime type" in capsys.readouterr().out
+
+
+def test_checkpoints_go_to_drive_if_it_is_mounted(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "DRIVE", tmp_path / "MyDrive")
+    assert environment.runs_folder() == Path("runs")
+    (tmp_path / "MyDrive").mkdir()
+    assert environment.runs_folder() == tmp_path / "MyDrive" / "encdec" / "runs"
 
 
 def test_figures_get_the_look_of_the_book():

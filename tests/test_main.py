@@ -224,6 +224,17 @@ def test_answer_refuses_bad_input_in_one_sentence(arguments, sentence):
     assert sentence in refused(run("answer", *arguments))
 
 
+def test_a_lost_session_goes_on_from_drive(own_data, tmp_path, monkeypatch):
+    drive = tmp_path / "MyDrive"
+    drive.mkdir()
+    monkeypatch.setattr("encdec.environment.DRIVE", drive)
+    result = run("train", "--data", own_data, *OWN)
+    folder = drive / "encdec" / "runs" / "hotel-rooms"
+    assert (folder / "model").as_posix() in result.stdout.replace("\n", "")
+    assert list(folder.glob("*/checkpoint.safetensors"))
+    assert not Path("runs").exists()
+
+
 def test_train_says_which_of_ones_own_pairs_are_lost(own_data):
     long = "A very long and rather tiresome sentence about a hotel. " * 8  # characters, not tokens
     rows = ["Rooms are free ☃.,Les salles sont libres."]

@@ -81,6 +81,10 @@ def train(
     prefix: Annotated[str, typer.Option(help="Text to put before every source.")] = "",
     epochs: Annotated[int, typer.Option(help="How often every pair is seen.")] = 5,
     name: Annotated[str | None, typer.Option(help="Of the run; the file's if not given.")] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Where checkpoints go: runs/, or on Colab your Drive if it is mounted."),
+    ] = None,
 ) -> None:
     """Train, score and save the model of a RECIPE, or tune one of the book's on your own --data.
 
@@ -88,12 +92,13 @@ def train(
     """
     from encdec import experiment, zoo
     from encdec.data.files import read_pairs
-    from encdec.environment import quieten
+    from encdec.environment import quieten, runs_folder
     from encdec.recipe import RecipeError, fine_tuning_recipe, load_recipe
     from encdec.training import keep_freed_memory
 
     quieten()
     keep_freed_memory()
+    runs = runs or runs_folder()
     with progress_bar() as update:
 
         def report(line: dict[str, Any]) -> None:
@@ -120,12 +125,13 @@ def train(
                 prefix=prefix,
                 epochs=epochs,
             )
-            path = experiment.prepare(made)
+            path = experiment.prepare(made, runs=runs)
         else:
             raise RecipeError("give a recipe, with or without --smoke, or --data and its options.")
         outcome = experiment.run(
             path,
             smoke=smoke,
+            runs=runs,
             report=report,
             on_batch=update,
         )
@@ -133,9 +139,10 @@ def train(
             print_scores(outcome)
             if data is not None:
                 run = outcome["name"]
+                model = (runs / run / "model").as_posix()
                 for line in (
-                    f"The model is in runs/{run}/model, its scores are in results/{run}.json.",
-                    f'Try it: python -m encdec answer runs/{run}/model "a text of your own"',
+                    f"The model is in {model}, its scores are in results/{run}.json.",
+                    f'Try it: python -m encdec answer {model} "a text of your own"',
                 ):
                     output.print(line, highlight=False, soft_wrap=True)
 

@@ -29,6 +29,7 @@ from encdec.errors import EncdecError
 PACKAGE = "encdec"
 HUB = "https://huggingface.co"
 GIBIBYTE = 2**30
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
 MEMORY_OF_A_CHAPTER = 2  # GiB, at most
 COLAB_GPU = (
     "No GPU is selected: in the menu choose Runtime > Change runtime type > T4 GPU and run all "
@@ -96,6 +97,14 @@ def setup(seed: int = 0) -> torch.device:
 def device() -> torch.device:
     """The device that :func:`setup` picked; picked now if it was not called."""
     return _device or _pick_device()
+
+
+def runs_folder() -> Path:
+    """Where checkpoints go: ``runs`` here, or on Colab the reader's Drive, if it is mounted.
+
+    Drive outlives a session: ``from google.colab import drive; drive.mount("/content/drive")``.
+    """
+    return DRIVE / "encdec" / "runs" if DRIVE.is_dir() else Path("runs")
 
 
 def _pick_device() -> torch.device:
