@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +21,27 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from encdec.data.parallel import Pair
 
+HERE = {"localhost", "", "0.0.0.0", "::", "::1", socket.gethostname()}
+
+
+def only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: no test reaches for another machine, not even to ask for its address.
+
+    Raises:
+        RuntimeError: one does.
+    """
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    name = host.decode() if isinstance(host, bytes) else host or ""
+    if name not in HERE and not name.startswith("127."):
+        raise RuntimeError(f"a test reached for {name}: tests need no network")
+
+
+sys.addaudithook(only_this_machine)
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import socket
 import subprocess
 import tomllib
 from pathlib import Path
@@ -57,6 +58,66 @@ def test_no_text_names_a_folder_of_one_machine(texts):
         if (match := rules.MACHINE_PATH.search(text))
     }
     assert found == {}
+
+
+# What services hand out begins so that it can be found: the beginning, and what follows.
+SECRET_KINDS = [
+    ("-----BEGIN ", r"[A-Z ]*PRIVATE KEY"),
+    ("AKIA", r"[0-9A-Z]{16}\b"),  # Amazon
+    ("AIza", r"[\w-]{35}\b"),  # Google
+    ("ghp_", r"[A-Za-z0-9]{36}\b"),
+    ("github_pat_", r"\w{50,}"),
+    ("glpat-", r"[\w-]{20}"),
+    ("hf_", r"[A-Za-z]{34}\b"),  # the Hub
+    ("npm_", r"[A-Za-z0-9]{36}\b"),
+    ("pypi-AgEI", r"[\w-]{50,}"),
+    ("sk-", r"[\w-]{40,}"),
+    ("xox", r"[abprs]-[\w-]{10,}"),
+    ("eyJ", r"[\w-]{15,99}\.eyJ[\w-]{15,}\."),  # a web token
+    ("://", r"[^\s/:@\"'<>{}]{1,60}:[^\s/:@\"'<>{}]{1,60}@[\w.-]+"),  # a password in an address
+]
+SECRETS = (
+    "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
+    "AKIA" + "Q" * 16,
+    "AIza" + "b" * 35,
+    "ghp_" + "c1" * 18,
+    "hf_" + "d" * 34,
+    "pypi-AgEI" + "e" * 60,
+    "sk-ant-" + "f" * 40,
+    "xoxb-" + "1" * 12,
+    "://reader:" + "word@example.org",
+)
+
+
+def secret_in(text):
+    """The first words of a secret in a text, or nothing."""
+    for start, rest in SECRET_KINDS:
+        if start in text and (found := re.search(re.escape(start) + rest, text)):
+            return found.group()[:12]
+    return ""
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:6])
+def test_a_secret_would_be_found(secret):
+    assert secret.startswith(secret_in(f"token = '{secret}'"))
+    assert secret_in(f"token = '{secret}'")
+
+
+def test_no_file_holds_a_secret():
+    """Notebooks too; weights and fonts are no text."""
+    found = {
+        path.relative_to(ROOT).as_posix(): secret
+        for path in address.tracked_files()
+        if (secret := secret_in(path.read_bytes().decode("utf8", "ignore")))
+        and path.suffix not in (".safetensors", ".woff2")
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("host", ["example.org", "192.0.2.1"])
+def test_tests_reach_no_other_machine(host):
+    with pytest.raises(RuntimeError, match=f"a test reached for {host}: tests need no network"):
+        socket.create_connection((host, 80), timeout=1)
 
 
 def test_nothing_is_left_unfinished(texts):
