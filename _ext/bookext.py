@@ -61,6 +61,10 @@ REPAIRS = [
     (re.compile(r'<table class="table">'), '<table class="table" tabindex="0">'),
     # a list whose entries say that they are no items of a list
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+    # a name that is not what the button shows
+    (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # a role that is no longer one
+    (re.compile(r' role="doc-biblioentry"'), ""),
     # the state of widgets, which nothing on a page without a kernel reads
     (re.compile(rf"{re.escape(WIDGETS)}.*?</script>", re.DOTALL), ""),
 ]
@@ -68,6 +72,19 @@ REPAIRS = [
 
 # A link in an output, from one notebook to another (`encdec.places`).
 NOTEBOOK = re.compile(r"""href=(?P<mark>["'])(?P<page>\d\d-[a-z0-9-]+)\.ipynb""")
+
+
+INDEX = "Where each term of this book is explained, and where each chapter uses it first."
+
+
+def describe_index(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Give the index, which has no text of its own, a description for search engines."""
+    if pagename == "genindex":
+        context["metatags"] = (
+            f'{context.get("metatags", "")}\n<meta name="description" content="{INDEX}" />'
+        )
 
 
 def repaired(page: str, *, one_page: bool = False) -> str:
@@ -121,6 +138,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", link_repository, priority=100)
     app.connect("builder-inited", share_handlers)
     app.connect("html-page-context", drop_scripts, priority=900)
+    app.connect("html-page-context", describe_index, priority=900)
     app.connect("build-finished", repair_pages)
     app.connect("build-finished", map_site)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

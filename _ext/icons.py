@@ -1,7 +1,8 @@
 """The theme's icons as pictures in the page: a dozen drawings instead of a script of 1.5 MB.
 
-The theme marks an icon as ``<i class="fa-solid fa-list">``, and FontAwesome's script, which holds
-thousands, replaces it when the page is read. Here the same drawings are put in when it is built.
+The theme marks an icon as ``<i class="fa-solid fa-list">`` or as ``<span>``, and FontAwesome's
+script or font, which hold thousands, draws it when the page is read. Here the same drawings are put
+in when it is built.
 """
 
 import re
@@ -14,7 +15,7 @@ from sphinx.application import Sphinx
 
 SCRIPT = "scripts/fontawesome.js"
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
-ICON = re.compile(r'<i class="((?:[^"]* )?fa-[^"]*)"([^>]*)></i>')
+ICON = re.compile(r'<(i|span) class="((?:[^"]* )?fa-[^"]*)"([^>]*)></\1>')
 LOADED = re.compile(r"\s*<(?:script|link)\b[^>]*fontawesome[^>]*>(?:</script>)?")
 # Names that several sets share stand in the script in this order.
 SETS = {"fab": 0, "fa-brands": 0, "fas": -1, "fa-solid": -1}
@@ -48,7 +49,7 @@ def drawing(name: str, place: int) -> tuple[str, str]:
 
 def picture(found: re.Match[str]) -> str:
     """The drawing that takes an icon's place; it keeps classes and attributes."""
-    classes, attributes = found[1].split(), found[2].rstrip()
+    classes, attributes = found[2].split(), found[3].rstrip()
     name = next(word for word in classes if word.startswith("fa-") and word not in WORDS)
     place = next((SETS[word] for word in classes if word in SETS), -1)
     box, path = drawing(name.removeprefix("fa-"), place)

@@ -52,7 +52,9 @@ def packed(path: str, changed: float) -> bytes:
 
 
 class Packing(Quiet):
-    """The same, and it sends files compressed and to be kept, as the public server does."""
+    """The same, and it sends files compressed, to be kept, and several over one connection."""
+
+    protocol_version = "HTTP/1.1"
 
     def send_head(self) -> BytesIO | BinaryIO | None:
         """Answer a request up to the content."""

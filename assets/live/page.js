@@ -200,7 +200,7 @@ class Page {
     this.source = el("ol", { class: "tokens", "aria-label": "Source tokens" });
     this.answer = el("p", { class: "answer", dir: "auto" });
     this.target = el("ol", { class: "tokens", "aria-label": "Written tokens" });
-    this.beamTitle = el("h3", {}, "Beams");
+    this.beamTitle = el("h2", {}, "Beams");
     this.beamNote = el(
       "p",
       { class: "hint" },
@@ -215,7 +215,7 @@ class Page {
       this.beamNote,
       this.beamView,
     );
-    this.stepTitle = el("h3", {}, "Alternatives");
+    this.stepTitle = el("h2", {}, "Alternatives");
     this.alternatives = el("tbody");
     this.head = el("select", { id: "live-head", onchange: () => this.show() });
     this.canvas = el("canvas", { role: "img" });
@@ -238,11 +238,11 @@ class Page {
       el(
         "section",
         { class: "part" },
-        el("h3", {}, "Read"),
+        el("h2", {}, "Read"),
         this.source,
         el("p", { class: "hint" }, "In percent: where the chosen step looked, in the heads chosen below."),
       ),
-      el("section", { class: "part" }, el("h3", {}, "Written"), this.answer, this.target),
+      el("section", { class: "part" }, el("h2", {}, "Written"), this.answer, this.target),
       this.beamPart,
       el(
         "section",
@@ -268,7 +268,7 @@ class Page {
       el(
         "section",
         { class: "part" },
-        el("h3", {}, "Cross-attention"),
+        el("h2", {}, "Cross-attention"),
         el("p", {}, el("label", { for: "live-head" }, "Show "), this.head),
         scrolling("Picture of cross-attention", this.canvas),
         this.cutMap,

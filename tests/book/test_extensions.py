@@ -12,6 +12,7 @@ from sphinx import addnodes
 import bookext
 import chapters
 import icons
+import lighter
 import mathml
 
 
@@ -81,7 +82,8 @@ def test_scripts_stand_once_and_thebe_never():
 
 def test_what_hides_words_or_shuts_out_a_keyboard_is_repaired():
     page = '<summary aria-label="Toggle hidden content"><p>Show</p></summary><table class="table">'
-    page += '<table><div role="list" class="citation-list">'
+    page += '<table><div role="list" class="citation-list"><div role="doc-biblioentry">'
+    page += '<button class="btn search-button-field" title="Search" aria-label="Search"></button>'
     page += '<i class="theme-switch fa-solid" data-mode="light" title="Light"></i>'
     page += (
         '<script type="application/vnd.jupyter.widget-state+json">\n{}</script><script></script>'
@@ -89,10 +91,19 @@ def test_what_hides_words_or_shuts_out_a_keyboard_is_repaired():
     repaired = bookext.repaired(page)
     assert repaired == (
         '<summary><p>Show</p></summary><table class="table" tabindex="0">'
-        '<table><div class="citation-list">'
+        '<table><div class="citation-list"><div>'
+        '<button class="btn search-button-field" title="Search"></button>'
         '<i class="theme-switch fa-solid" data-mode="light"></i><script></script>'
     )
     assert bookext.repaired(repaired) == repaired
+
+
+def test_the_index_gets_a_description_and_nothing_else_does():
+    context = {"metatags": "<meta>"}
+    bookext.describe_index(None, "intro", "", context, None)
+    assert context == {"metatags": "<meta>"}
+    bookext.describe_index(None, "genindex", "", context, None)
+    assert context["metatags"].startswith('<meta>\n<meta name="description" content="Where each')
 
 
 def test_icons_are_drawn_and_keep_what_the_theme_says_of_them():
@@ -117,6 +128,28 @@ def test_sets_of_icons_are_not_mixed_up():
 def test_an_icon_that_is_not_there_stops_the_build():
     with pytest.raises(KeyError, match="no icon 'unheard-of'"):
         icons.drawn('<i class="fas fa-unheard-of"></i>')
+
+
+def test_scripts_wait_for_the_text_unless_the_page_needs_them_at_once():
+    page = '<script src="_static/a.js?v=1"></script><script data-x="1" src="b.js"></script>'
+    page += '<script defer src="c.js"></script><script type="module" src="d.js"></script>'
+    page += '<script src="../_static/documentation_options.js?v=9"></script><script>x</script>'
+    made = lighter.lighter(page, None)
+    assert made == page.replace('<script src="_', '<script defer src="_').replace(
+        "<script data-x", "<script defer data-x"
+    )
+    assert lighter.lighter(made, None) == made
+
+
+def test_pictures_have_their_size_and_wait_until_they_are_near(tmp_path):
+    head = lighter.PNG + b"\0\0\0\rIHDR" + (640).to_bytes(4, "big") + (48).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(head)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    page = '<img alt="A" src="a.png" /><img alt="B" src="b.png" /><img alt="C" src="c.png" />'
+    made = lighter.lighter(page, tmp_path)
+    placed = '<img alt="A" src="a.png" width="640" height="48" loading="lazy">'
+    assert made == placed + page.partition("/>")[2]
+    assert lighter.lighter(made, tmp_path) == made
 
 
 OPENING = """# Two halves
