@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = ("arxiv.org", "aclanthology.org", "github.com")  # where many of the links lead
+LEFT_OUT = ("unchecked", "ignored")  # within the book, and to its own address
 REFUSED = ("401", "403", "405", "418", "429")
 OFFLINE = "There is no network here: no link was checked."
 
@@ -45,12 +46,13 @@ def follow(to: Path) -> list[dict[str, str]]:
     found = list(to.rglob("output.json"))
     if not found:
         sys.exit(f"Sphinx could not follow the links:\n{done.stdout}{done.stderr}")
-    return [json.loads(line) for line in found[0].read_text("utf8").splitlines()]
+    links = [json.loads(line) for line in found[0].read_text("utf8").splitlines()]
+    return [link for link in links if link["status"] not in LEFT_OUT]
 
 
 def verdict(link: dict[str, str]) -> str:
     """One of ``good``, ``gone`` and ``unknown``."""
-    if link["status"] in ("working", "redirected", "ignored", "unchecked"):
+    if link["status"] in ("working", "redirected"):
         return "good"
     refused = any(link["info"].startswith(f"{code} ") for code in REFUSED)
     return "unknown" if refused or link["status"] in ("timeout", "rate-limited") else "gone"

@@ -16,7 +16,6 @@ def link(status, info="", uri="https://example.org/a", filename="chapters/01.ipy
     [
         (link("working"), "good"),
         (link("redirected", "https://example.org/b"), "good"),
-        (link("ignored"), "good"),
         (link("broken", "404 Client Error: Not Found for url: https://example.org/a"), "gone"),
         (link("broken", "HTTPSConnectionPool(host='example.org', port=443): ..."), "gone"),
         (link("broken", "403 Client Error: Forbidden for url: https://example.org/a"), "unknown"),
