@@ -47,19 +47,19 @@ CASE = Case("translation", 8, 4, 1, 100.0)
 
 def test_the_best_that_is_fast_enough_comes_first():
     found = rows(OUTCOME, CASE)
-    assert [row.name.split(" ")[0] for row in found] == ["encoder-decoder", "prefix-<lm>", "lstm"]
+    assert [row.name.split(" ")[0] for row in found] == ["encoder–decoder", "prefix-<lm>", "LSTM"]
     assert advice(OUTCOME, CASE) == (
-        "Take encoder-decoder, the fastest of 2 that can't be told apart by score: the others are "
+        "Take encoder–decoder, the fastest of 2 that can't be told apart by score: the others are "
         "prefix-<lm> (equal parameters)."
     )
     assert found[0].cache_bytes == 8000
 
 
 def test_a_limit_of_time_changes_the_answer():
-    assert advice(OUTCOME, replace(CASE, milliseconds=20.0)).startswith("Take encoder-decoder: no")
-    assert advice(OUTCOME, replace(CASE, milliseconds=10.0)).startswith("Take lstm (equal FLOPs)")
+    assert advice(OUTCOME, replace(CASE, milliseconds=20.0)).startswith("Take encoder–decoder: no")
+    assert advice(OUTCOME, replace(CASE, milliseconds=10.0)).startswith("Take LSTM (equal FLOPs)")
     none = advice(OUTCOME, replace(CASE, milliseconds=1.0))
-    assert none == "None is fast enough; the fastest, lstm (equal FLOPs), takes 8 ms."
+    assert none == "None is fast enough; the fastest, LSTM (equal FLOPs), takes 8 ms."
     assert [row.fits for row in rows(OUTCOME, replace(CASE, milliseconds=20.0))] == [
         True, True, False,
     ]  # fmt: skip

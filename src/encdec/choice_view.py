@@ -15,6 +15,12 @@ import ipywidgets
 from encdec.compare import CompareError, across_seeds, decoding_cost
 
 ALL, LITTLE = "all of it", "a part of it"
+NAMES = {  # of systems, for readers
+    "lstm": "LSTM",
+    "encoder-decoder": "encoder–decoder",
+    "prefix-lm": "prefix LM",
+    "shared": "shared weights",
+}
 _TEMPLATE = files("encdec").joinpath("choice_view.html").read_text(encoding="utf8")
 
 
@@ -64,8 +70,9 @@ class Row:
 
 def system_name(entry: Mapping[str, Any]) -> str:
     """How a system is called in views, e.g. ``decoder-only (equal FLOPs)``."""
-    equal = {"flops": "FLOPs"}.get(entry["matching"], entry["matching"])
-    return str(entry["system"]) + ("" if equal == "both" else f" (equal {equal})")
+    name, equal = str(entry["system"]), entry["matching"]
+    shown = "FLOPs" if equal == "flops" else equal
+    return NAMES.get(name, name) + ("" if equal == "both" else f" (equal {shown})")
 
 
 def rows(outcome: Mapping[str, Any], case: Case) -> list[Row]:
