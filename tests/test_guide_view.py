@@ -77,7 +77,7 @@ def test_the_page_holds_every_argument_with_its_link_and_fetches_nothing():
     assert page.count("<li ") == 3
     assert page.count("</script>") == 1
     assert "05-advantages.ipynb#the-crossover" in page
-    assert "(<a href='#the-idea'>this page, The idea</a>)" in page
+    assert "(<a href='#the-idea' style='color: inherit'>this page, The idea</a>)" in page
     data = json.loads(re.search(r"const data = (.*);\n", page)[1])
     assert data["questions"] == {"source?": ["long", "short"], "chat?": ["no", "yes"]}
     assert "{two}" in data["said"]["both"]

@@ -36,4 +36,7 @@ def test_an_address_is_of_another_notebook_or_of_the_page_itself():
 
 
 def test_the_text_of_a_link_is_text():
-    assert link("02-x", "A & B", "<b>") == "<a href='02-x.ipynb#a-b'>&lt;b&gt;</a>"
+    assert (
+        link("02-x", "A & B", "<b>")
+        == "<a href='02-x.ipynb#a-b' style='color: inherit'>&lt;b&gt;</a>"
+    )

@@ -34,4 +34,9 @@ def address(page: str, heading: str = "") -> str:
 
 def link(page: str, heading: str, text: str) -> str:
     """A link to a section as HTML; the text is text in it."""
-    return f"<a href='{html.escape(address(page, heading))}'>{html.escape(text)}</a>"
+    return anchored(address(page, heading), text)
+
+
+def anchored(url: str, text: str) -> str:
+    """A link as HTML in the colour of the text around it, which an output on a dark page keeps."""
+    return f"<a href='{html.escape(url)}' style='color: inherit'>{html.escape(text)}</a>"

@@ -7,13 +7,13 @@ LINK = link("10-challenges", "Can the model tell?", "there")
 
 
 def test_a_link_to_a_notebook_leads_to_its_page():
-    assert bookext.repaired(LINK) == "<a href='10-challenges.html#can-the-model-tell'>there</a>"
+    assert bookext.repaired(LINK) == LINK.replace(".ipynb", ".html")
     assert bookext.repaired('<a href="10-challenges.ipynb">') == '<a href="10-challenges.html">'
 
 
 def test_where_all_chapters_are_one_page_it_leads_to_the_chapter():
     page = bookext.repaired(LINK, one_page=True)
-    assert page == "<a href='#document-chapters/10-challenges'>there</a>"
+    assert page.startswith("<a href='#document-chapters/10-challenges' ")
 
 
 def test_other_links_stay():
