@@ -17,7 +17,7 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lint check refresh measure student slides check-slides pdf links lighthouse colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock licences sbom clean
+.PHONY: help install book serve test lint check check-threads test-matrix refresh measure student slides check-slides pdf links lighthouse colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock licences sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -43,6 +43,15 @@ check: $(READY)
 	@$(RUN) $(BIN)/pytest -n $(JOBS) --dist loadfile --durations 5 \
 		--nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval-sanitize.cfg \
 		tests $(CHAPTERS)
+
+check-threads: $(READY) ## compare the chapters with their stored outputs on 1, 2 and 4 threads (CHAPTERS=... for some)
+	@failed=0; for threads in 1 2 4; do echo "$$threads threads:"; \
+		$(RUN) OMP_NUM_THREADS=$$threads MKL_NUM_THREADS=$$threads $(BIN)/pytest -n $(JOBS) --dist loadfile \
+		--nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval-sanitize.cfg $(CHAPTERS) || failed=1; done; exit $$failed
+
+test-matrix: $(READY) ## unit tests with the oldest and the newest versions that pyproject.toml allows (TORCH=... keeps one)
+	@$(BIN)/python -m pip install -q uv
+	@$(RUN) $(BIN)/python tools/matrix.py $(if $(TORCH),--torch $(TORCH))
 
 refresh: $(READY) ## execute the chapters and store their outputs (CHAPTERS=... for some)
 	@$(RUN) $(BIN)/python tools/refresh.py $(CHAPTERS)
