@@ -58,7 +58,7 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "hub": Entry("google/pegasus-xsum", 2275, 569.7),
     },
     "language-model": {
-        "book": Entry("gpt", 6, 3.3),
+        "book": Entry("gpt", 7, 3.3),
         "hub": Entry("openai-community/gpt2", 548, 124.4),
     },
 }
