@@ -11,6 +11,7 @@ import yaml
 
 from conftest import ALL
 from encdec import zoo
+from encdec.__main__ import app
 
 PAIRS = [f"Room {n} is free.,La salle {n} est libre." for n in range(10, 50)]
 RECIPE = {
@@ -252,11 +253,21 @@ def test_a_damaged_model_folder_is_named(reader, fault, name):
 CTRL_C = {
     "translate": (("translate", "Hello."), "encdec.zoo:load"),
     "summarize": (("summarize", "def f(): pass"), "encdec.zoo:load"),
+    "answer": (
+        ("answer", str(zoo.models_folder() / "bart-instruct"), "Hello."),
+        "encdec.recipe:load_recipe",
+    ),
     "evaluate": (("evaluate", "models/none"), "encdec.scoring:evaluate"),
     "export": (("export", "models/none", "--to", "out"), "encdec.zoo:load_folder"),
     "compare": (("compare", "none.yaml"), "encdec.compare:run"),
     "doctor": (("doctor",), "encdec.environment:doctor"),
 }
+
+
+def test_no_command_is_forgotten():
+    """Training is interrupted in tests of its own."""
+    known = {command.callback.__name__ for command in app.registered_commands}
+    assert known == {*CTRL_C, "train"}
 
 
 @only_all
