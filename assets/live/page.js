@@ -233,7 +233,7 @@ class Page {
     this.cutMap = el("p", { class: "hint", hidden: true });
     this.result = el(
       "div",
-      { class: "result" },
+      { class: "result", hidden: true }, // until there is something in it
       this.caption,
       el(
         "section",
@@ -313,6 +313,7 @@ class Page {
       this.loadButton.hidden = false;
       this.describe();
     }
+    this.result.hidden = false;
     this.root.dataset.state = "open";
   }
 
