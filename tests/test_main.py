@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -72,6 +73,17 @@ def test_a_line_that_can_not_be_translated_stays_empty_and_is_named():
     assert result.stdout == f"\n{TRANSLATED}"
     assert refused(result).startswith("error: 1 of 4 lines could not be translated")
     assert "line 1: this model has never seen '東'" in result.stderr
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(monkeypatch):
+    """As in `translate - | head`."""
+
+    def closed(text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("typer.echo", closed)
+    result = CliRunner().invoke(app, ["translate", "-"], input=LINES)
+    assert (result.exit_code, result.output) == (1, "")
 
 
 @pytest.mark.parametrize("arguments", [(), ("Hello.", "--file", "x.txt"), ("-", "--file", "x.txt")])
