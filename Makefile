@@ -16,6 +16,9 @@ RUN := env HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSIT
 	TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONHASHSEED=0 \
 	CUDA_VISIBLE_DEVICES= ENCDEC_DEVICE=cpu ENCDEC_SOURCE=book
 
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
+	--custom-compile-command "make lock" -q
+
 .DEFAULT_GOAL := help
 .PHONY: help install book serve test lint check check-threads test-matrix refresh measure student slides check-slides pdf links lighthouse colab-rehearsal class-load load assignments grade-demo faults fuzz bench lock licences sbom clean
 
@@ -110,11 +113,11 @@ bench: $(READY) ## measure speed on an idle machine and write results/benchmark-
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.workers
 
-lock: ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+lock: ## write requirements.txt and its hashes anew from pyproject.toml (UPGRADE=1: newest versions)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q uv
-	@$(BIN)/uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
-		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" -q -o requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.txt
+	@$(LOCK) --constraint requirements.txt --no-annotate --generate-hashes -o requirements-hashes.txt
 
 licences: $(READY) ## write LICENSES.md, after `make lock` or a new model
 	@$(BIN)/python tools/licences.py
@@ -129,7 +132,7 @@ clean: ## remove what was built (CLEAN=all: the environment and what was fetched
 
 install: $(READY) ## only make the environment
 
-$(READY): requirements.txt pyproject.toml tools/install.py
+$(READY): requirements-hashes.txt pyproject.toml tools/install.py
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11, 3.12 or 3.13."; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "The book needs Python 3.11, 3.12 or 3.13 and this is %d.%d: name another with `make PYTHON=python3.12`." % v)'
 	@$(PYTHON) tools/install.py $(VENV)

@@ -1,8 +1,10 @@
 """Make the book's environment: ``python3 tools/install.py .venv`` (called by the Makefile).
 
 PyTorch comes first and in its CPU-only build where there is one: the build on PyPI pulls several
-gigabytes of CUDA libraries that the book does not need. Then come the pins of requirements.txt,
-each exactly as listed, and the book's own package, editable.
+gigabytes of CUDA libraries that the book does not need. Then come the pins, each exactly as listed
+in requirements-hashes.txt: a file whose SHA-256 is not there is not installed. (The CPU-only build
+stands on an index of its own, which vouches for it; its hash is not on the list.) Last comes the
+book's own package, editable.
 """
 
 import subprocess
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+HASHES = ROOT / "requirements-hashes.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -49,15 +52,14 @@ class Environment:
 
 
 def pins() -> list[str]:
-    """The lines of requirements.txt without comments."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf8").splitlines()
-    return [line.split()[0] for line in lines if line.strip() and not line.strip().startswith("#")]
+    """The lines of requirements-hashes.txt that name a package."""
+    lines = HASHES.read_text(encoding="utf8").splitlines()
+    return [line.split()[0] for line in lines if line and line[0] not in " #"]
 
 
 def install_torch(environment: Environment, pin: str) -> None:
     """Install the pinned PyTorch, without CUDA if possible."""
-    if sys.platform != "linux":  # elsewhere there is one build, and it holds no CUDA
-        environment.pip("install", "--no-deps", pin)
+    if sys.platform != "linux":  # elsewhere there is one build, without CUDA and with a hash
         return
     wanted = pin.partition("==")[2] + "+cpu"
     if environment.version("torch") != wanted:
@@ -84,7 +86,7 @@ def main(folder: Path) -> None:
     say("  PyTorch")
     install_torch(environment, next(pin for pin in pins() if pin.startswith("torch==")))
     say("  the pins of requirements.txt")
-    environment.pip("install", "--no-deps", "-r", str(ROOT / "requirements.txt"))
+    environment.pip("install", "--no-deps", "--require-hashes", "-r", str(HASHES))
     say("  the book's own package")
     environment.pip("install", "--no-deps", "--editable", str(ROOT))
     environment.pip("check")

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import address
+import install
 import rules
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +174,34 @@ def test_every_requirement_is_pinned_exactly():
     for pin in pins():
         assert [specifier.operator for specifier in pin.specifier] == ["=="], str(pin)
         assert pin.url is None
+
+
+def hashed():
+    """Every pin of requirements-hashes.txt and its hashes."""
+    text = (ROOT / "requirements-hashes.txt").read_text(encoding="utf8")
+    blocks = re.split(r"\n(?=\S)", text.replace("\\\n", ""))
+    lines = [block.partition("--hash=") for block in blocks if not block.startswith("#")]
+    return [(Requirement(pin), ("--hash=" + rest).split()) for pin, _, rest in lines]
+
+
+def test_every_pin_has_hashes():
+    assert [str(pin) for pin, _ in hashed()] == [str(pin) for pin in pins()], "run `make lock`"
+    for pin, found in hashed():
+        assert found, str(pin)
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in found), str(pin)
+
+
+def test_the_installation_asks_for_the_hashes(monkeypatch, tmp_path):
+    calls = []
+    versions = {"torch": f"{next(p for p in pins() if p.name == 'torch').specifier}"[2:] + "+cpu"}
+    monkeypatch.setattr(install, "say", lambda line: None)
+    monkeypatch.setattr(install.Environment, "__init__", lambda self, folder: None)
+    monkeypatch.setattr(install.Environment, "pip", lambda self, *call: calls.append(call))
+    monkeypatch.setattr(install.Environment, "version", lambda self, name: versions[name])
+    install.main(tmp_path)
+    listed = str(ROOT / "requirements-hashes.txt")
+    assert ("install", "--no-deps", "--require-hashes", "-r", listed) in calls
+    assert [call for call in calls if "-r" in call and "--require-hashes" not in call] == []
 
 
 def test_pins_satisfy_the_ranges():
