@@ -245,10 +245,11 @@ def fill(page: str, example: dict[str, Any]) -> str:
     return f"{first}<!-- example -->\n{table(example)}\n<!-- /example -->{last}"
 
 
-def measure(site: Path) -> dict[str, dict[str, float]]:
+def measure(chromium: Any, site: Path) -> dict[str, dict[str, float]]:
     """How fast the built page is in a browser on this machine, which serves it itself.
 
     Args:
+        chromium: a running browser.
         site: folder of the built site, with the models.
 
     Returns:
@@ -258,7 +259,7 @@ def measure(site: Path) -> dict[str, dict[str, float]]:
     import browser
 
     times = {}
-    with browser.running() as chromium, browser.served(site) as root:
+    with browser.served(site) as root:
         for name in at_hand():
             ready, steps = [], []
             for _ in range(LOADS):
@@ -286,7 +287,8 @@ def record_speed(site: Path) -> str:
         return f"The live page was not measured: {browser.MISSING}."
     if not json.loads((site / "_static" / "live" / "manifest.json").read_text("utf8")):
         return "The live page was not measured: the site was built without the model."
-    content = results.provenance("make measure") | {"models": measure(site)}
+    with browser.running() as chromium:
+        content = results.provenance("make measure") | {"models": measure(chromium, site)}
     results.write_json(RECORD, content)
     lines = [f"{name}: {figures}" for name, figures in content["models"].items()]
     return "\n".join(lines)

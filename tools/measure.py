@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
+
+from refresh import execute
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "make measure"
-NOT_HERE = "nbval-skip"  # tag of a cell that needs a GPU or a download
 SECONDS, MEBIBYTES = 60, 2048  # what a chapter may take
 UNIT = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss, to mebibytes
 
@@ -37,14 +37,7 @@ def measure(path: Path) -> dict[str, float]:
     """
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name="python3",
-        record_timing=False,
-        skip_cells_with_tag=NOT_HERE,
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    execute(notebook, path.parent)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / UNIT
     return {"seconds": round(seconds, 1), "peak_mib": round(peak)}

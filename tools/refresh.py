@@ -62,6 +62,26 @@ def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Noteboo
     return merged
 
 
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run a notebook from top to bottom in a kernel of its own; its outputs are replaced.
+
+    Args:
+        notebook: changed in place.
+        folder: where it runs.
+
+    Raises:
+        CellExecutionError: a cell failed that is not tagged ``raises-exception``.
+    """
+    NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        record_timing=False,
+        skip_cells_with_tag=NOT_HERE,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
+
+
 def refresh(path: Path) -> None:
     """Execute one notebook from top to bottom and write it back.
 
@@ -75,14 +95,7 @@ def refresh(path: Path) -> None:
             if NOT_HERE not in cell.metadata.get("tags", []):
                 cell.outputs = []
     notebook.metadata.pop("widgets", None)
-    NotebookClient(
-        notebook,
-        timeout=SECONDS_PER_CELL,
-        kernel_name="python3",
-        record_timing=False,
-        skip_cells_with_tag=NOT_HERE,
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    execute(notebook, path.parent)
     notebook = number_widgets(normalize(notebook), path.stem)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)

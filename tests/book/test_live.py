@@ -521,6 +521,25 @@ def test_without_the_registry_the_site_is_built_and_says_so(monkeypatch, tmp_pat
     assert json.loads(stale.read_text()) is None
 
 
+def test_the_page_is_measured_in_fresh_tabs(site, browser, monkeypatch):
+    monkeypatch.setattr(live, "LOADS", 1)
+    monkeypatch.setattr(live, "at_hand", lambda: [NAME])
+    times = live.measure(browser, site)
+    assert times.keys() == {NAME}
+    assert times[NAME].keys() == {"ready_s", "step_ms"}
+    assert all(value > 0 for value in times[NAME].values())
+
+
+def test_what_keeps_the_page_from_being_measured_is_said(monkeypatch, tmp_path):
+    folder = tmp_path / "_static" / "live"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("null")
+    monkeypatch.setattr("browser.CHROMIUM", "chromium")
+    assert live.record_speed(tmp_path).endswith("the site was built without the model.")
+    monkeypatch.setattr("browser.CHROMIUM", None)
+    assert "there is no Chromium here" in live.record_speed(tmp_path)
+
+
 def test_the_lock_file_fits_and_names_no_registry_but_npms():
     lock = json.loads((ROOT / "tools" / "web" / "package-lock.json").read_text())
     wanted = json.loads((ROOT / "tools" / "web" / "package.json").read_text())

@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import measure
+import refresh
 from encdec import results
 
 HOLD = "held = b'x' * (300 * 2**20); assert held.count(b'x') == len(held)"
@@ -23,7 +24,7 @@ def recorded(tmp_path_factory):
     """Two chapters, measured: one that needs much and waits, one that needs little."""
     folder = tmp_path_factory.mktemp("measured")
     large = notebook(folder, "large", {"source": f"import time; time.sleep(2); {HOLD}"})
-    skipped = {"source": "1 / 0", "metadata": {"tags": [measure.NOT_HERE]}}
+    skipped = {"source": "1 / 0", "metadata": {"tags": [refresh.NOT_HERE]}}
     small = notebook(folder, "small", {"source": "print(1)"}, skipped)
     before = [path.read_bytes() for path in (large, small)]
     target = folder / "chapters.json"
