@@ -42,6 +42,8 @@ const MODELS = {
     examples: [
       "translate English to French: Where is the train station?",
       "translate English to German: She does not like coffee.",
+      "What is the plural of child?",
+      "What is the capital of France?",
     ],
     target: "",
   },
