@@ -59,6 +59,7 @@ REPAIRS = [
     (re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'), r"\1"),
     # a table that scrolls sideways on a phone can be reached with the keyboard
     (re.compile(r'<table class="table">'), '<table class="table" tabindex="0">'),
+    (re.compile(r'<div class="box">'), '<div class="box" tabindex="0">'),  # of a view
     # a list whose entries say that they are no items of a list
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
     # a name that is not what the button shows

@@ -317,6 +317,13 @@ def test_precision_is_taken_as_asked_or_chosen():
     assert choose_precision("auto") in ("bfloat16", "float32")
 
 
+def test_stages_of_one_process_may_have_precisions_of_their_own(tmp_path):
+    for number, precision in enumerate(("float32", "bfloat16", "float32")):
+        run = trainer(tmp_path / str(number), precision=precision)
+        assert run.accelerator.mixed_precision == {"float32": "no"}.get(precision, "bf16")
+        assert run.run(stop_after=2).step == 2
+
+
 def test_safetensors_round_trip(tmp_path):
     tensors = {"a": torch.arange(4.0), "b": torch.eye(2)[:, :1]}
     write_safetensors(tmp_path / "x.safetensors", tensors, {"k": "v"})

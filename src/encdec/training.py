@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -96,9 +97,12 @@ class Trainer:
         precision = choose_precision(self.recipe.precision)
         # Without a GPU, Accelerate joins several processes only if it is told to use the CPU.
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        mixed = {"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no")
+        # Accelerate keeps the first precision of a process; the next stage may have another one.
+        if AcceleratorState._shared_state.get("_mixed_precision", mixed) != mixed:
+            AcceleratorState._reset_state()
         self.accelerator = Accelerator(
-            cpu=several and not torch.cuda.is_available(),
-            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
+            cpu=several and not torch.cuda.is_available(), mixed_precision=mixed
         )
         self.precision = precision
         # FSDP takes apart what it shares out: whoever gave the model wants it back in one piece.
