@@ -139,7 +139,7 @@ def bibtex(citation: dict[str, Any]) -> str:
 
 def source_of(measured: dict[str, Any], record: str) -> str:
     """Where a figure comes from, in MyST Markdown."""
-    hardware = measured[record].get("hardware") or measured[record]["provenance"]["hardware"]
+    hardware = measured[record]["provenance"]["hardware"]
     return f"({{repository}}`recorded run <{RECORDS[record]}>`, {hardware})"
 
 

@@ -128,7 +128,11 @@ def record(judged: dict[str, Scores], to: Path = RECORD) -> None:
     from encdec import results
 
     version = json.loads(LISTS[0].read_text("utf8"))["dependencies"]["lighthouse"]
-    content = results.provenance("make lighthouse") | {"lighthouse": version, "pages": judged}
+    content = {
+        "lighthouse": version,
+        "pages": judged,
+        "provenance": results.provenance("make lighthouse"),
+    }
     results.write_json(to, content)
 
 

@@ -55,7 +55,7 @@ def record(paths: list[Path], to: Path) -> list[str]:
     """
     from encdec import results  # not above: a kernel's peak counts what its parent holds
 
-    content: dict[str, Any] = results.provenance(COMMAND) | {"chapters": {}}
+    content: dict[str, Any] = {"chapters": {}, "provenance": results.provenance(COMMAND)}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         for path, figures in zip(paths, pool.map(measure, paths), strict=True):

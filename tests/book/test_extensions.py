@@ -161,10 +161,13 @@ and who *writes*?
 **Builds on**: nothing."""
 MEASURED = {
     "chapters": {
-        "hardware": "a slow computer",
+        "provenance": {"hardware": "a slow computer"},
         "chapters": {"06-halves": {"seconds": 31.4, "peak_mib": 1331.2}},
     },
-    "live": {"hardware": "a quick one", "models": {"m": {"ready_s": 1.26, "step_ms": 17.4}}},
+    "live": {
+        "provenance": {"hardware": "a quick one"},
+        "models": {"m": {"ready_s": 1.26, "step_ms": 17.4}},
+    },
     "class": {
         "chapter": "06-halves",
         "students": 30,

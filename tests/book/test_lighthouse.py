@@ -118,7 +118,7 @@ def test_a_recorded_run_is_of_all_pages_and_holds_the_bounds(tmp_path):
     lighthouse.record({"a": GOOD}, tmp_path / "lighthouse.json")
     made = json.loads((tmp_path / "lighthouse.json").read_text())
     assert made["pages"] == {"a": GOOD}
-    assert made["command"] == "make lighthouse"
+    assert made["provenance"]["command"] == "make lighthouse"
     try:
         judged = results.load("lighthouse")["pages"]
     except results.ResultError:

@@ -43,8 +43,8 @@ def test_memory_and_time_are_those_of_each_chapter_alone(recorded):
 
 def test_the_run_says_how_to_repeat_it(recorded):
     content, _ = recorded
-    assert content["command"] == "make measure"
-    assert {"date", "commit", "hardware", "versions"} <= content.keys()
+    assert content["provenance"]["command"] == "make measure"
+    assert {"date", "commit", "hardware", "versions"} <= content["provenance"].keys()
 
 
 def test_what_takes_too_much_is_named(recorded, monkeypatch, tmp_path):
