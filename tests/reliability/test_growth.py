@@ -78,7 +78,7 @@ def test_what_a_call_leaves_would_be_found():
     kept: list[torch.Tensor] = []
     found, memory = left_behind(lambda: kept.append(torch.ones(ROWS * NEW, VOCAB)))
     assert found == CALLS
-    assert memory > 10 * MOST_BYTES
+    assert memory > 2 * MOST_BYTES
 
 
 def test_ctrl_c_keeps_the_lines_that_are_written(reader):
