@@ -31,6 +31,7 @@ def opened(browser, watch, root, name, theme="light"):
     context = browser.new_context(viewport=PHONE, color_scheme=theme)
     page, faults = watch(context, root)
     page.goto(f"{root}{name}.html", wait_until="networkidle")
+    page.add_style_tag(content="* { content-visibility: visible !important }")  # all of it is judged
     return page, faults
 
 
@@ -74,6 +75,14 @@ def test_search_finds_a_word_of_a_chapter(browser, watch, root):
     links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
     assert any("02-encoder-decoder-architecture" in link for link in links)
     assert faults == []
+    page.context.close()
+
+
+def test_a_link_into_a_chapter_leads_to_its_heading(browser, root):
+    page = browser.new_context(viewport=PHONE).new_page()
+    page.goto(f"{root}chapters/06-translation.html#further-reading", wait_until="networkidle")
+    page.wait_for_timeout(500)  # what came near has been laid out
+    assert 0 <= page.locator("#further-reading").bounding_box()["y"] < PHONE["height"] / 2
     page.context.close()
 
 
