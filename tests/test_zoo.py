@@ -1,7 +1,9 @@
 import shutil
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 
 from encdec import EncoderDecoder, checkpoints, zoo
 from encdec.zoo import ZooError
@@ -90,6 +92,58 @@ def test_a_refusal_is_no_reason_for_another_model(monkeypatch):
     monkeypatch.setattr(checkpoints, "download", download)
     with pytest.raises(ConnectionError, match="was refused"):
         zoo.load("text-to-text", source="hub", device="cpu")
+
+
+JARGON = "expected str, bytes or os.PathLike object, not NoneType"
+
+
+@pytest.fixture
+def without_a_tokenizer(monkeypatch):
+    """A Hub whose model has weights and nothing else, and the library's word for it."""
+
+    def fetch(hub_id, name, revision=None):
+        if not (name.endswith("config.json") or name == "model.safetensors"):
+            raise EntryNotFoundError(name)
+        return str(MARIAN / name)
+
+    def load(*args, **options):
+        raise TypeError(JARGON)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    monkeypatch.setattr(zoo.AutoTokenizer, "from_pretrained", load)
+
+
+def test_a_model_without_a_tokenizer_is_named_in_our_own_words(without_a_tokenizer):
+    with pytest.raises(ZooError) as found:
+        zoo.load("translation", source="hub", device="cpu")
+    assert str(found.value) == (
+        "Helsinki-NLP/opus-mt-en-fr on the Hub holds no tokenizer, and without one it reads no "
+        "text: choose another model."
+    )
+
+
+def test_a_tokenizer_that_is_there_and_broken_is_not_called_missing(
+    without_a_tokenizer, monkeypatch
+):
+    def fetch(hub_id, name, revision=None):
+        return str(MARIAN / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    with pytest.raises(ZooError, match=f"damaged: {JARGON}"):
+        zoo.load("translation", source="hub", device="cpu")
+
+
+def test_a_hub_that_is_gone_before_the_tokenizer_came_is_not_blamed_on_the_model(
+    without_a_tokenizer, monkeypatch
+):
+    def fetch(hub_id, name, revision=None):
+        if name in checkpoints.TOKENIZERS:
+            raise OSError("cable cut")
+        return str(MARIAN / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    with pytest.raises(checkpoints.UnreachableError, match="go online"):
+        zoo.load("translation", source="hub", device="cpu", announce=False)
 
 
 def test_the_environment_chooses_the_source(monkeypatch):

@@ -9,6 +9,8 @@ import errno
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -32,6 +34,11 @@ Model = TypeVar("Model", bound=nn.Module)
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SUFFIX = ".safetensors"
+# The file by which each kind of tokenizer is known.
+TOKENIZERS = (
+    *("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("source.spm", "vocab.json", "vocab.txt"),
+)
 # Of this machine, not of the Hub: no right to write, no space, a read-only disk.
 LOCAL_FAULTS = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EFBIG)
 
@@ -228,54 +235,80 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         FileNotFoundError: if there is no such repository, or it has no safetensors.
         ConnectionError: if the Hub cannot be reached and the files are not in the cache.
     """
+    with _in_one_sentence(hub_id):
+        config = _fetch(hub_id, "config.json", revision)
+        if config is None:
+            raise FileNotFoundError(f"{hub_id} on the Hub holds no config.json: it is not a model")
+        _fetch(hub_id, "generation_config.json", revision)
+        converted = None
+        if not _fetch_weights(hub_id, revision) and revision is None:
+            converted = conversion(hub_id)
+    return download(hub_id, converted) if converted else config.parent
+
+
+def has_tokenizer(hub_id: str) -> bool:
+    """Ask the Hub, or its cache, whether a repository holds a tokenizer of any kind.
+
+    Args:
+        hub_id: name on the Hub.
+
+    Raises:
+        ConnectionError: if the Hub cannot be reached.
+    """
+    with _in_one_sentence(hub_id):
+        return any(_fetch(hub_id, name, None) for name in TOKENIZERS)
+
+
+def _fetch(hub_id: str, name: str, revision: str | None) -> Path | None:
+    """Fetch one file, or find it in the cache; None if the repository does not hold it."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    known = try_to_load_from_cache(hub_id, name, revision=revision)
+    try:
+        path = Path(hf_hub_download(hub_id, name, revision=revision))
+    except LocalEntryNotFoundError:  # the Hub could not be asked
+        raise
+    except EntryNotFoundError:
+        return None
+    if not isinstance(known, str):
+        verify(path)
+    return path
+
+
+def _fetch_weights(hub_id: str, revision: str | None) -> bool:
+    """Fetch the safetensors, one file or the parts that an index names; False if there are none."""
+    if _fetch(hub_id, WEIGHTS, revision):
+        return True
+    index = _fetch(hub_id, INDEX, revision)
+    for part in parts(index) if index else ():
+        _fetch(hub_id, part, revision)
+    return index is not None
+
+
+@contextmanager
+def _in_one_sentence(hub_id: str) -> Iterator[None]:
+    """Say in one sentence what goes wrong inside, whatever the Hub's client says."""
     from huggingface_hub.errors import (
-        EntryNotFoundError,
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
     )
 
-    def fetch(name: str) -> Path | None:
-        known = try_to_load_from_cache(hub_id, name, revision=revision)
-        try:
-            path = Path(hf_hub_download(hub_id, name, revision=revision))
-        except LocalEntryNotFoundError:
-            raise
-        except EntryNotFoundError:
-            return None
-        if not isinstance(known, str):
-            verify(path)
-        return path
-
     try:
-        config = fetch("config.json")
-        if config is None:
-            raise FileNotFoundError(f"{hub_id} on the Hub holds no config.json: it is not a model")
-        fetch("generation_config.json")
-        if fetch(WEIGHTS) is None:
-            index = fetch(INDEX)
-            if index is not None:
-                for part in parts(index):
-                    fetch(part)
-            elif revision is None and (converted := conversion(hub_id)):
-                return download(hub_id, converted)
+        yield
     except HFValidationError as error:
         raise FileNotFoundError(
             f"{hub_id} is neither a folder here nor a name on the Hub"
         ) from error
-    except GatedRepoError as error:
+    except (GatedRepoError, LocalEntryNotFoundError) as error:
         raise refusal(hub_id, error) from error
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
             f"{hub_id} is neither a folder here nor a repository on the Hub"
         ) from error
-    except FileNotFoundError as error:
-        if isinstance(error, LocalEntryNotFoundError):
-            raise refusal(hub_id, error) from error
-        raise
-    except DamagedError:
+    except (FileNotFoundError, DamagedError):  # these are sentences already
         raise
     except OSError as error:
         raise refusal(hub_id, error) from error
@@ -285,7 +318,6 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         raise ConnectionError(
             f"{hub_id} did not arrive whole, the connection broke: run the same command again"
         ) from error
-    return config.parent
 
 
 def verify(path: Path) -> None:

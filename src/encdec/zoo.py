@@ -159,5 +159,10 @@ def _pair(
     except Exception as error:  # the library has many, with many lines each
         if is_out_of_memory(error):
             raise
+        if not Path(name).is_dir() and not checkpoints.has_tokenizer(name):
+            raise ZooError(
+                f"{name} on the Hub holds no tokenizer, and without one it reads no text: choose "
+                "another model."
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ZooError(f"the tokenizer of {name} is missing or damaged: {reason}") from error

@@ -132,7 +132,7 @@ def test_a_model_without_a_tokenizer(online, reader, fault, tmp_path):
     online.models = {NAME: folder}
     done = reader.run(*ASK)
     assert done.status == 1
-    assert "tokenizer" in done.sentence
+    assert f"{NAME} on the Hub holds no tokenizer" in done.sentence
     online.models = {NAME: zoo.models_folder() / "marian-en-fr"}
     works(reader)
     fault("hub-no-tokenizer", situation="Hub: a model without a tokenizer", done=done,
