@@ -9,7 +9,6 @@ Shape letters: ``text`` tokens before corruption, ``input`` and ``target`` token
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Literal, NamedTuple
@@ -424,38 +423,6 @@ def gap_sentences(
         is_hidden.nonzero()[0],
         eos_token_id=eos_token_id,
     )
-
-
-def sentence_scores(
-    sentences: Sequence[Sequence[Hashable]], selected: Collection[int] = ()
-) -> NDArray[np.float64]:
-    """ROUGE-1 F1 of each sentence, together with those selected already, against the rest.
-
-    Args:
-        sentences: tokens or words of each sentence.
-        selected: indices of the sentences that are taken already.
-
-    Returns:
-        Scores between 0 and 1, (sentences,); the selected ones have the score of the selection.
-    """
-    counts = _word_counts(sentences)
-    return 2 * _overlaps(counts, list(selected)) / max(1, counts.sum())
-
-
-def rouge1_f1(candidate: Sequence[Hashable], reference: Sequence[Hashable]) -> float:
-    """How many words two texts share, as the harmonic mean of precision and recall.
-
-    Args:
-        candidate: tokens or words.
-        reference: tokens or words.
-
-    Returns:
-        A score between 0 and 1.
-
-    Source: Lin 2004, ROUGE: a package for automatic evaluation of summaries.
-    """
-    shared = (Counter(candidate) & Counter(reference)).total()
-    return 2 * shared / max(1, len(candidate) + len(reference))
 
 
 # --- Language models and UL2 ----------------------------------------------------------------------

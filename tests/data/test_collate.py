@@ -16,7 +16,6 @@ from encdec.data.collate import (
     pack,
     pad,
     segment_mask,
-    truncate_sources,
 )
 from tiny import ours, theirs
 
@@ -65,28 +64,6 @@ def test_collate_shifts_right_and_masks_padding():
 
 
 # --- lengths --------------------------------------------------------------------------------------
-
-
-@given(LENGTHS, st.integers(1, 40))
-def test_sources_are_cut_and_keep_their_end(lengths, max_source):
-    examples = [Example([*[5] * (s - 1), 0], [*[6] * (t - 1), 0]) for s, t in lengths]
-    cut = truncate_sources(examples, max_source, 30)
-    assert [example.labels for example in cut] == [example.labels for example in examples]
-    for before, after in zip(examples, cut, strict=True):
-        assert len(after.input_ids) == min(len(before.input_ids), max_source)
-        assert after.input_ids[-1] == 0
-        assert after.input_ids[:-1] == before.input_ids[: len(after.input_ids) - 1]
-
-
-def test_a_label_that_is_too_long_is_named_and_never_cut():
-    examples = [Example([5, 0], [6, 0]), Example([5, 0], [6, 6, 6, 0])]
-    with pytest.raises(ValueError, match="example 1 has 4 labels, more than max_target=3"):
-        truncate_sources(examples, 9, 3)
-
-
-def test_a_source_of_no_length_is_refused():
-    with pytest.raises(ValueError, match="max_source=0 must be at least 1"):
-        truncate_sources([], 0, 3)
 
 
 def test_a_batch_of_nothing_is_refused():

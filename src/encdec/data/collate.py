@@ -81,41 +81,6 @@ def bucket_batches(
     return batches
 
 
-def truncate_sources(
-    examples: Sequence[Example], max_source: int, max_target: int
-) -> list[Example]:
-    """Cut sources that are too long; refuse targets that are.
-
-    The end of a long source can be spared, and is, up to its last token, which ends the sequence.
-    The end of a target can't: a model would learn to stop in the middle.
-
-    Args:
-        examples: what a model is to learn from.
-        max_source: tokens of a source at most, at least 1.
-        max_target: tokens of a target at most.
-
-    Returns:
-        The examples, in the same order.
-
-    Raises:
-        ValueError: a target is longer than ``max_target``, or ``max_source`` is less than 1.
-    """
-    if max_source < 1:
-        raise ValueError(f"max_source={max_source} must be at least 1.")
-    for index, (_, labels) in enumerate(examples):
-        if len(labels) > max_target:
-            raise ValueError(
-                f"example {index} has {len(labels)} labels, more than max_target={max_target}: "
-                "raise max_target or leave the example out; labels are never cut."
-            )
-    return [
-        example
-        if len(example.input_ids) <= max_source
-        else Example([*example.input_ids[: max_source - 1], example.input_ids[-1]], example.labels)
-        for example in examples
-    ]
-
-
 def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
     """Stack rows of unequal length into ``(batch, longest)``, filled up with ``value``.
 
