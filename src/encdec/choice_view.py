@@ -6,7 +6,7 @@ import html
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -65,7 +65,7 @@ class Row:
     high: float
     milliseconds: float
     cache_bytes: float
-    fits: bool = field(default=True)
+    fits: bool = True
 
 
 def system_name(entry: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -83,7 +83,7 @@ class Entry:
     licence: Fact
     mixes: Fact
     model_type: str = ""
-    own: bool = field(default=False)
+    own: bool = False
 
 
 def load() -> tuple[list[Entry], dict[str, Source]]:

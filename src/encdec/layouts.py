@@ -305,8 +305,8 @@ def write_config(config: TransformerConfig) -> tuple[dict[str, Any], dict[str, A
     else:
         words = _write_bart(config)
     ids: dict[str, Any] = {name: getattr(config, name) for name in IDS}
-    ids |= {name: [list(word) for word in ids[name]] or None for name in ("bad_words_ids",)}
-    ids |= {name: list(ids[name]) or None for name in ("suppress_tokens",)}
+    ids["bad_words_ids"] = [list(word) for word in config.bad_words_ids] or None
+    ids["suppress_tokens"] = list(config.suppress_tokens) or None
     ids |= {
         name: list(ids[name])
         for name in ("eos_token_id", "forced_eos_token_id")

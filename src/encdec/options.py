@@ -113,22 +113,16 @@ class GenerationOptions:
         advice = dict(getattr(config, "generation", {}))
         if given.get("do_sample"):
             advice.pop("num_beams", None)  # advice for searching, which the caller did not ask for
-        if "max_new_tokens" in given or "max_length" in given:
-            advice = {
-                name: advice[name]
-                for name in advice
-                if name not in ("max_new_tokens", "max_length")
-            }
-        if "min_new_tokens" in given or "min_length" in given:
-            advice = {
-                name: advice[name]
-                for name in advice
-                if name not in ("min_new_tokens", "min_length")
-            }
+        for same in (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")):
+            if any(name in given for name in same):
+                for name in same:
+                    advice.pop(name, None)
         options = cls(
             **{**special, **{name: advice[name] for name in advice if name in known}, **given}
         )
-        _check(options, given)
+        for name in _LIMITS:
+            _check_value(name, getattr(options, name))
+        _check_together(options, given)
         return options
 
 
@@ -160,17 +154,21 @@ _LIMITS: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] =
 }
 
 
-def _check(options: GenerationOptions, given: Mapping[str, Any]) -> None:
-    for name, (kind, fits, right) in _LIMITS.items():
-        value = getattr(options, name)
-        if value is None and name not in ("num_beams", "num_return_sequences"):
-            continue
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            expected = " or ".join(each.__name__ for each in kinds)
-            raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but must be {expected}")
-        if not fits(value):
-            raise ValueError(f"{name}={value!r} must be {right}")
+def _check_value(name: str, value: Any) -> None:
+    """Refuse a value of the wrong type, or one that is impossible by itself."""
+    kind, fits, right = _LIMITS[name]
+    if value is None and name not in ("num_beams", "num_return_sequences"):
+        return
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        expected = " or ".join(each.__name__ for each in kinds)
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but must be {expected}")
+    if not fits(value):
+        raise ValueError(f"{name}={value!r} must be {right}")
+
+
+def _check_together(options: GenerationOptions, given: Mapping[str, Any]) -> None:
+    """Refuse values that contradict each other."""
     if "max_new_tokens" in given and "max_length" in given:
         raise ValueError(
             f"max_new_tokens={options.max_new_tokens} and max_length={options.max_length} both "
