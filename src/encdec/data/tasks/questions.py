@@ -114,26 +114,31 @@ def nouns() -> tuple[str, ...]:
 
 @listed
 def number_in_english() -> Iterable[Question]:
+    """A number from 0 to 100 in English words."""
     return (Question({"number": str(n)}, in_words(n, "en")) for n in NUMBERS)
 
 
 @listed
 def number_in_french() -> Iterable[Question]:
+    """A number from 0 to 100 in French words."""
     return (Question({"number": str(n)}, in_words(n, "fr")) for n in NUMBERS)
 
 
 @listed
 def number_in_german() -> Iterable[Question]:
+    """A number from 0 to 100 in German words."""
     return (Question({"number": str(n)}, in_words(n, "de")) for n in NUMBERS)
 
 
 @listed
 def digits_of_words() -> Iterable[Question]:
+    """The digits of a number from 0 to 100 in English words."""
     return (Question({"words": in_words(n, "en")}, str(n)) for n in NUMBERS)
 
 
 @listed
 def digits_of_french_words() -> Iterable[Question]:
+    """The digits of a number from 0 to 100 in French words."""
     return (Question({"words": in_words(n, "fr")}, str(n)) for n in NUMBERS)
 
 
@@ -153,30 +158,35 @@ def long_date(day: date, language: str) -> str:
 
 @drawn
 def date_in_english(generator: random.Random) -> Question:
+    """A date such as 2024-03-01, written out in English."""
     day = draw_date(generator)
     return Question({"date": day.isoformat()}, long_date(day, "en"))
 
 
 @drawn
 def date_in_french(generator: random.Random) -> Question:
+    """A date such as 2024-03-01, written out in French."""
     day = draw_date(generator)
     return Question({"date": day.isoformat()}, long_date(day, "fr"))
 
 
 @drawn
 def date_in_german(generator: random.Random) -> Question:
+    """A date such as 2024-03-01, written out in German."""
     day = draw_date(generator)
     return Question({"date": day.isoformat()}, long_date(day, "de"))
 
 
 @drawn
 def month_of_date(generator: random.Random) -> Question:
+    """The name of a date's month."""
     day = draw_date(generator)
     return Question({"date": day.isoformat()}, months()[day.month - 1])
 
 
 @drawn
 def year_of_date(generator: random.Random) -> Question:
+    """The year of a date."""
     day = draw_date(generator)
     return Question({"date": day.isoformat()}, str(day.year))
 
@@ -204,26 +214,31 @@ def translations(source: str, target: str) -> Iterator[Question]:
 
 @listed
 def english_to_french() -> Iterable[Question]:
+    """A phrase or a noun, from English into French."""
     return translations("english", "french")
 
 
 @listed
 def english_to_german() -> Iterable[Question]:
+    """A phrase or a noun, from English into German."""
     return translations("english", "german")
 
 
 @listed
 def french_to_english() -> Iterable[Question]:
+    """A phrase or a noun, from French into English."""
     return translations("french", "english")
 
 
 @listed
 def german_to_english() -> Iterable[Question]:
+    """A phrase or a noun, from German into English."""
     return translations("german", "english")
 
 
 @listed
 def french_to_german() -> Iterable[Question]:
+    """A phrase or a noun, from French into German."""
     return translations("french", "german")
 
 
@@ -232,21 +247,25 @@ def french_to_german() -> Iterable[Question]:
 
 @listed
 def capital_of_country() -> Iterable[Question]:
+    """The capital of a country."""
     return pairs("countries", "country", "capital")
 
 
 @listed
 def continent_of_country() -> Iterable[Question]:
+    """The continent of a country."""
     return pairs("countries", "country", "continent")
 
 
 @listed
 def language_of_country() -> Iterable[Question]:
+    """The language that people speak in a country."""
     return pairs("countries", "country", "language")
 
 
 @listed
 def country_of_capital() -> Iterable[Question]:
+    """The country of a capital."""
     return pairs("countries", "capital", "country")
 
 
@@ -260,36 +279,43 @@ def two(first: int, second: int, answer: object) -> Question:
 
 @listed
 def addition() -> Iterable[Question]:
+    """The sum of two numbers up to 20."""
     return (two(a, b, a + b) for a, b in product(range(21), repeat=2))
 
 
 @listed
 def subtraction() -> Iterable[Question]:
+    """The difference of two numbers up to 25, never below 0."""
     return (two(a, b, a - b) for a, b in product(range(26), repeat=2) if a >= b)
 
 
 @listed
 def multiplication() -> Iterable[Question]:
+    """The product of two numbers up to 10."""
     return (two(a, b, a * b) for a, b in product(range(11), repeat=2))
 
 
 @listed
 def doubling() -> Iterable[Question]:
+    """Twice a number up to 100."""
     return (Question({"number": str(n)}, str(2 * n)) for n in NUMBERS)
 
 
 @listed
 def larger_number() -> Iterable[Question]:
+    """The larger of two different numbers up to 100."""
     return (two(a, b, max(a, b)) for a, b in product(NUMBERS, repeat=2) if a != b)
 
 
 @listed
 def smaller_number() -> Iterable[Question]:
+    """The smaller of two different numbers up to 100."""
     return (two(a, b, min(a, b)) for a, b in product(NUMBERS, repeat=2) if a != b)
 
 
 @listed
 def even_or_odd() -> Iterable[Question]:
+    """Whether a number up to 100 is even or odd."""
     return (Question({"number": str(n)}, ("even", "odd")[n % 2]) for n in NUMBERS)
 
 
@@ -298,32 +324,38 @@ def even_or_odd() -> Iterable[Question]:
 
 @listed
 def first_letter() -> Iterable[Question]:
+    """The first letter of a word."""
     return (Question({"word": word}, word[0]) for word in words())
 
 
 @listed
 def last_letter() -> Iterable[Question]:
+    """The last letter of a word."""
     return (Question({"word": word}, word[-1]) for word in words())
 
 
 @listed
 def upper_case() -> Iterable[Question]:
+    """A word in capital letters."""
     return (Question({"word": word}, word.upper()) for word in words())
 
 
 @listed
 def spelling() -> Iterable[Question]:
+    """The letters of a word, with spaces between them."""
     return (Question({"word": word}, " ".join(word)) for word in words())
 
 
 @listed
 def reversal() -> Iterable[Question]:
+    """A short word, written backwards."""
     short = (word for word in words() if len(word) <= LONGEST_REVERSED)
     return (Question({"word": word}, word[::-1]) for word in short)
 
 
 @listed
 def number_of_letters() -> Iterable[Question]:
+    """How many letters a word has, in digits."""
     return (Question({"word": word}, str(len(word))) for word in words())
 
 
@@ -339,42 +371,49 @@ def about(chosen: list[str], answer: object) -> Question:
 
 @drawn
 def first_of_list(generator: random.Random) -> Question:
+    """The first of three or four nouns."""
     chosen = draw_list(generator)
     return about(chosen, chosen[0])
 
 
 @drawn
 def second_of_list(generator: random.Random) -> Question:
+    """The second of three or four nouns."""
     chosen = draw_list(generator)
     return about(chosen, chosen[1])
 
 
 @drawn
 def last_of_list(generator: random.Random) -> Question:
+    """The last of three or four nouns."""
     chosen = draw_list(generator)
     return about(chosen, chosen[-1])
 
 
 @drawn
 def length_of_list(generator: random.Random) -> Question:
+    """How many nouns a list of two to six has, in digits."""
     chosen = draw_list(generator, fewest=2, most=6)
     return about(chosen, len(chosen))
 
 
 @drawn
 def sorted_list(generator: random.Random) -> Question:
+    """Three nouns in alphabetical order."""
     chosen = draw_list(generator, most=3)
     return about(chosen, ", ".join(sorted(chosen)))
 
 
 @drawn
 def reversed_list(generator: random.Random) -> Question:
+    """Three nouns from the last to the first."""
     chosen = draw_list(generator, most=3)
     return about(chosen, ", ".join(chosen[::-1]))
 
 
 @drawn
 def list_without_word(generator: random.Random) -> Question:
+    """Three or four nouns without one that is named."""
     chosen = draw_list(generator)
     word = generator.choice(chosen)
     left = ", ".join(other for other in chosen if other != word)
@@ -386,26 +425,31 @@ def list_without_word(generator: random.Random) -> Question:
 
 @listed
 def plural() -> Iterable[Question]:
+    """The plural of a noun."""
     return (Question({"noun": row["english"]}, row["plural"]) for row in table("nouns"))
 
 
 @listed
 def past_tense() -> Iterable[Question]:
+    """The past tense of a verb."""
     return pairs("verbs", "verb", "past")
 
 
 @listed
 def ing_form() -> Iterable[Question]:
+    """The -ing form of a verb."""
     return pairs("verbs", "verb", "ing")
 
 
 @listed
 def comparative() -> Iterable[Question]:
+    """The comparative of an adjective."""
     return pairs("adjectives", "adjective", "comparative")
 
 
 @listed
 def opposite() -> Iterable[Question]:
+    """The opposite of an adjective that has one only."""
     # "short" is the opposite of "long" and of "tall": what has two answers is not asked.
     named = Counter(row["opposite"] for row in table("adjectives"))
     asked = pairs("adjectives", "adjective", "opposite")
@@ -417,6 +461,7 @@ def opposite() -> Iterable[Question]:
 
 @listed
 def sentiment() -> Iterable[Question]:
+    """Whether a review is positive or negative."""
     for answer, choice in (("positive", PRAISE), ("negative", BLAME)):
         for review, thing, word in product(REVIEWS, REVIEWED, choice):
             written = review.format(thing=thing, word=word).replace(" a a", " an a")
@@ -425,12 +470,14 @@ def sentiment() -> Iterable[Question]:
 
 @listed
 def category_of_word() -> Iterable[Question]:
+    """Which of five kinds of thing a noun names."""
     named = (row for row in table("nouns") if row["category"] in CATEGORIES)
     return (Question({"noun": row["english"]}, row["category"]) for row in named)
 
 
 @listed
 def language_of_text() -> Iterable[Question]:
+    """The language of a phrase or a noun: English, French or German."""
     languages = ("english", "french", "german")
     rows = (*table("phrases"), *table("nouns"))
     # "train" is English and French, "Hand" in lower case English and German.
@@ -442,6 +489,7 @@ def language_of_text() -> Iterable[Question]:
 
 @listed
 def question_or_statement() -> Iterable[Question]:
+    """Whether words without a full stop or question mark ask or state something."""
     # Without the marks that would give the answer away.
     for noun, row in product(REVIEWED, table("adjectives")):
         adjective = row["adjective"]
@@ -454,18 +502,21 @@ def question_or_statement() -> Iterable[Question]:
 
 @listed
 def next_day() -> Iterable[Question]:
+    """The day of the week after a day."""
     following = zip(days(), (*days()[1:], days()[0]), strict=True)
     return (Question({"day": day}, after) for day, after in following)
 
 
 @listed
 def next_month() -> Iterable[Question]:
+    """The month after a month."""
     following = zip(months(), (*months()[1:], months()[0]), strict=True)
     return (Question({"month": month}, after) for month, after in following)
 
 
 @listed
 def next_number() -> Iterable[Question]:
+    """What follows three numbers that grow by equal steps."""
     for start, step in product(range(31), range(1, 6)):
         series = ", ".join(str(start + step * i) for i in range(3))
         yield Question({"series": series}, str(start + step * 3))
@@ -487,21 +538,25 @@ def draw_sentence(generator: random.Random, asked: str) -> Question:
 
 @drawn
 def person_in_sentence(generator: random.Random) -> Question:
+    """The person in a sentence."""
     return draw_sentence(generator, "person")
 
 
 @drawn
 def city_in_sentence(generator: random.Random) -> Question:
+    """The city in a sentence."""
     return draw_sentence(generator, "city")
 
 
 @drawn
 def number_in_sentence(generator: random.Random) -> Question:
+    """The number in a sentence."""
     return draw_sentence(generator, "number")
 
 
 @drawn
 def day_in_sentence(generator: random.Random) -> Question:
+    """The day of the week in a sentence."""
     return draw_sentence(generator, "day")
 
 
@@ -510,31 +565,37 @@ def day_in_sentence(generator: random.Random) -> Question:
 
 @listed
 def sum_in_french() -> Iterable[Question]:
+    """The sum of two numbers up to 15 in French words."""
     return (two(a, b, in_words(a + b, "fr")) for a, b in product(range(16), repeat=2))
 
 
 @listed
 def sum_in_german() -> Iterable[Question]:
+    """The sum of two numbers up to 15 in German words."""
     return (two(a, b, in_words(a + b, "de")) for a, b in product(range(16), repeat=2))
 
 
 @listed
 def capital_in_capitals() -> Iterable[Question]:
+    """The capital of a country in capital letters."""
     asked = pairs("countries", "country", "capital")
     return (Question(question.slots, question.answer.upper()) for question in asked)
 
 
 @drawn
 def first_of_sorted_list(generator: random.Random) -> Question:
+    """The alphabetically first of three or four nouns."""
     chosen = draw_list(generator)
     return about(chosen, min(chosen))
 
 
 @listed
 def plural_spelled() -> Iterable[Question]:
+    """The plural of a noun, its letters with spaces between them."""
     return (Question({"noun": row["english"]}, " ".join(row["plural"])) for row in table("nouns"))
 
 
 @listed
 def last_letter_in_capitals() -> Iterable[Question]:
+    """The last letter of a word as a capital letter."""
     return (Question({"word": word}, word[-1].upper()) for word in words())
