@@ -120,8 +120,8 @@ def exported(name: str) -> Path:
 
     folder = ROOT / "models" / name
     inputs = ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json")
-    code = ROOT / "src" / "encdec" / "export.py"
-    place = CACHE / f"{name}-{digest(*(folder / file for file in inputs), code)}"
+    code = [ROOT / "src" / "encdec" / f"{part}.py" for part in ("export", "quantization")]
+    place = CACHE / f"{name}-{digest(*(folder / file for file in inputs), *code)}"
     if not (place / "sizes.json").exists():
         with TemporaryDirectory() as scratch:
             made = Path(scratch) / "made"

@@ -30,6 +30,7 @@ from encdec.config import as_ids
 from encdec.errors import EncdecError
 from encdec.layers import DecoderLayer, EncoderLayer, FeedForward, Residual, RMSNorm
 from encdec.positions import LearnedPositions, RelativePositionBias, SinusoidalPositions
+from encdec.quantization import quantize
 from encdec.stacks import Stack
 from encdec.transformer import EncoderDecoder
 
@@ -41,21 +42,6 @@ Array = NDArray[Any]
 
 class ExportError(EncdecError):
     """A model can't be exported; the message is one sentence."""
-
-
-def quantize(weight: Tensor) -> tuple[Array, Array]:
-    """Round a matrix to 8 bits, each row with a scale of its own.
-
-    Args:
-        weight: (rows, columns).
-
-    Returns:
-        Integers from -127 to 127, (rows, columns), and scales, (rows, 1), float32: their product
-        is off by at most half a scale.
-    """
-    scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127  # (rows, 1)
-    rounded = (weight / scale).round().clamp(-127, 127).to(torch.int8)
-    return rounded.numpy(), scale.float().numpy()
 
 
 class Weights:
@@ -84,7 +70,10 @@ class Weights:
         if key not in self.places:
             self.alive.append(weight)
             floats = weight.detach().float().cpu()
-            values, scales = quantize(floats) if self.bits == 8 else (floats.numpy(), None)
+            values, scales = floats.numpy(), None
+            if self.bits == 8:
+                rounded = quantize(floats)
+                values, scales = rounded.values.numpy(), rounded.scale.numpy()
             self.content += bytes(-len(self.content) % 64)
             place = len(self.content)
             self.content += values.tobytes()
