@@ -33,6 +33,12 @@ def test_tokens_are_text_and_never_markup(alignment):
     assert "▁la → ▁the, &lt;b&gt;mer&lt;/b&gt; → &lt;/script&gt;" in html
 
 
+def test_a_token_that_looks_like_a_place_in_the_template_stays_a_token():
+    page = AlignmentView([Alignment(["{{data}}"], ["{{name}}"], torch.ones(1, 1))])._repr_html_()
+    assert "<li>{{name}} → {{data}}</li>" in page
+    assert page.count("{{data}}") == page.count("{{name}}") + 1 == 3
+
+
 def test_two_views_on_a_page_do_not_share_a_name(alignment):
     assert AlignmentView([alignment]).name != AlignmentView([alignment]).name
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import ipywidgets
+
+from encdec.widgets import fill
 
 _TEMPLATE = files("encdec").joinpath("answers_view.html").read_text(encoding="utf8")
 
@@ -79,11 +80,14 @@ class AnswersView:
         data = [
             {"case": self.cases[i], "table": self.table(i), "said": self.said(i)} for i in places
         ]
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{start}}", str(self.start))
-        filled = filled.replace("{{label}}", html.escape(self.label))
-        return filled.replace("{{table}}", self.table(self.start)).replace("{{data}}", text)
+        return fill(
+            _TEMPLATE,
+            data,
+            name=self.name,
+            start=str(self.start),
+            label=html.escape(self.label),
+            table=self.table(self.start),
+        )
 
 
 def _marked(wanted: str, written: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from importlib.resources import files
 
 import ipywidgets
 
 from encdec.config import TransformerConfig
+from encdec.widgets import fill
 
 _TEMPLATE = files("encdec").joinpath("cache_view.html").read_text(encoding="utf8")
 
@@ -66,8 +66,7 @@ class CacheView:
         )
         head = "<th scope='col'>bytes, 512 positions of two bytes</th>"
         table = f"<table><tr><th scope='col'>heads with keys</th>{head}</tr>{rows}</table>"
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", table)
-        return filled.replace("{{data}}", json.dumps(data))
+        return fill(_TEMPLATE, data, name=self.name, table=table)
 
 
 def cache_explorer(config: TransformerConfig) -> ipywidgets.Widget:

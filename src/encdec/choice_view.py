@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import ipywidgets
 
 from encdec.compare import CompareError, across_seeds, decoding_cost
+from encdec.widgets import fill
 
 ALL, LITTLE = "all of it", "a part of it"
 NAMES = {  # of systems, for readers
@@ -236,11 +236,8 @@ class ChoiceView:
                 "data": self.start.data,
             },
         }
-        filled = _TEMPLATE.replace("{{name}}", self.name)
-        filled = filled.replace("{{table}}", choice_table(outcome, self.start))
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        table = choice_table(outcome, self.start)
+        return fill(_TEMPLATE, data, name=self.name, table=table)
 
 
 ENDS = ("mean", "low", "high")

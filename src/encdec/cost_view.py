@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -12,6 +11,7 @@ import ipywidgets
 
 from encdec import costs
 from encdec.plots import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
+from encdec.widgets import fill
 
 Count = Callable[[int, int], costs.Ledger]
 
@@ -76,10 +76,7 @@ class CostView:
             ],
         }
         table = cost_table(self.ledgers, self.source, self.target)
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", table)
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, table=table)
 
 
 def _polynomials(count: Count, key: str) -> dict[str, list[float]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 
 import ipywidgets
+
+from encdec.widgets import fill
 
 Answers = Mapping[tuple[int, float], str]
 """For each pair of a `min_length` and a `length_penalty`, what was written."""
@@ -60,10 +61,7 @@ class LengthView:
         tables = "".join(
             f"<p>{html.escape(text)}</p>{length_table(grid)}" for text, grid in self.answers.items()
         )
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", tables)
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, table=tables)
 
 
 def length_table(answers: Answers) -> str:

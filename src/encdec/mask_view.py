@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import ipywidgets
 from torch import Tensor
 
 from encdec.plots import BLUE, ORANGE, VERMILION
+from encdec.widgets import fill
 
 LEAST = 0.05  # probability from which on a second guess is shown
 HIDDEN, SEEN, CROSSED = 0, 1, 2  # what an entry of `Setting.mask` says
@@ -112,11 +112,7 @@ class MaskView:
         data = {"texts": rows, "shades": SHADES, "wrong": VERMILION, "least": 100 * LEAST}
         first = next(iter(self.texts.values()))
         table = mask_table(first, len(first.settings) // 2)
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", table)
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        return filled.replace(
-            "{{data}}", json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        )
+        return fill(_TEMPLATE, data, name=self.name, table=table)
 
 
 def mask_table(text: Text, setting: int) -> str:

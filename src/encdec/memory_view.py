@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Mapping
 from importlib.resources import files
 
 import ipywidgets
+
+from encdec.widgets import fill
 
 _TEMPLATE = files("encdec").joinpath("memory_view.html").read_text(encoding="utf8")
 FLOAT = 4  # bytes of a number in float32
@@ -65,11 +66,7 @@ class MemoryView:
 
     def _repr_html_(self) -> str:
         data = {"models": list(self.models.items()), "cards": list(CARDS.items())}
-        filled = _TEMPLATE.replace("{{name}}", self.name)
-        filled = filled.replace("{{table}}", memory_table(self.models))
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, table=memory_table(self.models))
 
 
 def memory_table(models: Mapping[str, int]) -> str:

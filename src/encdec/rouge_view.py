@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from encdec.baselines import identifier_words
 from encdec.summaries import STOP_WORDS
+from encdec.widgets import fill
 
 _TEMPLATE = files("encdec").joinpath("rouge_view.html").read_text(encoding="utf8")
 _KINDS = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
@@ -87,10 +87,7 @@ class RougeView:
             f"<p>{html.escape(label)}</p>{rouge_table(example)}"
             for label, example in self.examples.items()
         )
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", tables)
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, table=tables)
 
 
 def rouge_table(example: Judged) -> str:

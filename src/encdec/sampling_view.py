@@ -6,7 +6,6 @@ Shape letter: `vocab` tokens that can be written.
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from encdec.options import GenerationOptions
 from encdec.processors import make_warpers
+from encdec.widgets import fill
 
 _TEMPLATE = files("encdec").joinpath("sampling_view.html").read_text(encoding="utf8")
 
@@ -93,10 +93,7 @@ class SamplingView:
             f"<p>{html.escape(label)}</p>{probability_table(row.softmax(-1), self.tokens, 5)}"
             for label, row in self.scores.items()
         )
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{table}}", table)
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, table=table)
 
 
 def probability_table(probabilities: Tensor, tokens: Sequence[str], shown: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,20 @@ from importlib.resources import files
 
 import ipywidgets
 from torch import Tensor
+
+
+def fill(template: str, data: object, **parts: str) -> str:
+    """A figure's template with everything in its place.
+
+    Args:
+        template: HTML with ``{{data}}`` in a script element, and the names of the parts in the same
+            double braces; what stands in the data or in a part is left as it is.
+        data: for the script, anything that JSON can hold.
+        **parts: HTML by name.
+    """
+    # "<" would end the script element; as an escape it is the same string to JavaScript.
+    parts["data"] = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 
 @dataclass(frozen=True)
@@ -56,10 +71,7 @@ class AlignmentView:
             }
             for a in self.alignments
         ]
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        data = json.dumps(rows, ensure_ascii=False).replace("<", "\\u003c")
-        filled = _TEMPLATE.replace("{{name}}", self.name).replace("{{text}}", self._as_text())
-        return filled.replace("{{data}}", data)
+        return fill(_TEMPLATE, rows, name=self.name, text=self._as_text())
 
     def _as_text(self) -> str:
         """What the figure shows, as a list for those who can't see or point."""
