@@ -17,7 +17,6 @@ import ast
 import contextlib
 import csv
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from rich.table import Table
 
 from course.sandbox import Cell, LimitError, Limits, Sandbox, SubmissionError
 from encdec.errors import EncdecError
+from encdec.results import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSIGNMENTS = ROOT / "course" / "assignments"
@@ -335,14 +335,6 @@ def number(points: float) -> str:
     return f"{points:g}"
 
 
-def written(path: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf8")
-    os.replace(temporary, path)  # noqa: PTH105
-
-
 @app.command()
 def release(
     to: Annotated[Path, typer.Option(help="A folder for them.")] = ROOT / "_build" / "assignments",
@@ -351,7 +343,7 @@ def release(
     with one_sentence():
         for asked in assignments().values():
             path = to / asked.path.parent.name / asked.path.name
-            written(path, nbformat.writes(untouched(asked)))
+            write_text(path, nbformat.writes(untouched(asked)))
             console.print(str(path), soft_wrap=True, highlight=False)
 
 
@@ -385,7 +377,7 @@ def mark_files(
         if table:
             content = io.StringIO()
             csv.writer(content).writerows([["file", "task", "points", "of", "reason"], *rows])
-            written(table, content.getvalue())
+            write_text(table, content.getvalue())
 
 
 @app.command()

@@ -279,6 +279,19 @@ def sentence(error: BaseException) -> str:
     return f"raises {type(error).__name__}" + (f": {text}" if text else "")
 
 
+def run(cells: Sequence[Cell], module: types.ModuleType) -> dict[str, str]:
+    """Run cells in order, in one module; by label, what each has raised."""
+    failed: dict[str, str] = {}
+    for cell in cells:
+        try:
+            exec(compile(cell.code, cell.label, "exec"), module.__dict__)
+        except MemoryError:
+            raise
+        except BaseException as error:
+            failed[cell.label] = sentence(error)
+    return failed
+
+
 def serve(channel: Connection, cells: Sequence[Cell], limits: Limits, scratch: Path) -> None:
     """The child: run cells, then call what they define, as long as somebody asks."""
     silence = os.open(os.devnull, os.O_RDWR)
@@ -293,15 +306,7 @@ def serve(channel: Connection, cells: Sequence[Cell], limits: Limits, scratch: P
         return
     module = types.ModuleType("submission")
     sys.modules["submission"] = module
-    failed: dict[str, str] = {}
-    for cell in cells:
-        try:
-            exec(compile(cell.code, cell.label, "exec"), module.__dict__)
-        except MemoryError:
-            raise
-        except BaseException as error:
-            failed[cell.label] = sentence(error)
-    send(write({"ready": failed, "guards": guards}).encode())
+    send(write({"ready": run(cells, module), "guards": guards}).encode())
 
     def function(number: int) -> Callable:
         def ask(*arguments: Any) -> Any:
