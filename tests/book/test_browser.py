@@ -31,7 +31,9 @@ def opened(browser, watch, root, name, theme="light"):
     context = browser.new_context(viewport=PHONE, color_scheme=theme)
     page, faults = watch(context, root)
     page.goto(f"{root}{name}.html", wait_until="networkidle")
-    page.add_style_tag(content="* { content-visibility: visible !important }")  # all of it is judged
+    page.add_style_tag(
+        content="* { content-visibility: visible !important }"
+    )  # all of it is judged
     return page, faults
 
 
