@@ -52,7 +52,8 @@ def one_page(to: Path) -> Path:
 def prepare(page: str) -> str:
     """What a book needs and a printed page of the site does not: each part begins on a new page."""
     style = """[id^="document-"] { display: block; break-before: page; }
-      #document-genindex, #document-genindex + section { display: none; }  /* has no entries here */
+      #document-genindex, #document-genindex + section,
+      li:has(> a[href="#document-genindex"]) { display: none; }  /* has no entries here */
     """
     page = page.replace(' loading="lazy"', "")  # paper has no place to which a reader scrolls
     return page.replace("</head>", f"<style>@media print {{ {style} }}</style></head>", 1)

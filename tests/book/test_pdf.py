@@ -10,7 +10,9 @@ import pdf
 
 ROWS = "".join(f"<p>Row {number}</p>" for number in range(400))
 PAGE = f"""<!doctype html><html lang="en" data-theme="dark"><head><title>T</title>
-<link rel="stylesheet" href="custom.css"></head><body><h1>First part</h1>{ROWS}
+<link rel="stylesheet" href="custom.css"></head><body>
+<ul><li><a href="#document-second">Listed</a></li>
+<li><a href="#document-genindex">Not listed</a></li></ul><h1>First part</h1>{ROWS}
 <span id="document-second"></span><section><h2>Second part</h2>
 <details><summary>Answer</summary><p>What was folded</p></details>
 <img loading="lazy" alt="A dot" src="dot.png"></section>
@@ -49,6 +51,8 @@ def test_all_of_the_page_is_printed_folded_parts_too(printed):
     assert [int(n) for n in re.findall(r"Row (\d+)", text)] == list(range(400))
     assert "What was folded" in text
     assert "Empty index" not in text
+    assert "Listed" in text
+    assert "Not listed" not in text
 
 
 def test_each_part_begins_on_a_page_and_pages_have_numbers(printed):
