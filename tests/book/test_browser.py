@@ -31,9 +31,8 @@ def opened(browser, watch, root, name, theme="light"):
     context = browser.new_context(viewport=PHONE, color_scheme=theme)
     page, faults = watch(context, root)
     page.goto(f"{root}{name}.html", wait_until="networkidle")
-    page.add_style_tag(
-        content="* { content-visibility: visible !important }"
-    )  # all of it is judged
+    # All of a page is judged, what lies far below as well.
+    page.add_style_tag(content="* { content-visibility: visible !important }")
     return page, faults
 
 
