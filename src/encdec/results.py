@@ -72,7 +72,8 @@ def hardware() -> str:
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used"
+    threads = torch.get_num_threads()
+    return f"{name}, {os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)} used"
 
 
 def git_commit(folder: Path = Path(__file__).parent) -> str:
