@@ -19,7 +19,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from encdec import DecoderOnly, EncoderDecoder, training
+from encdec import DecoderOnly, EncoderDecoder, TransformerConfig, training
 from encdec.data.collate import Example, collate, collate_causal
 from encdec.recipe import OptimizationRecipe
 from encdec.training import (
@@ -32,6 +32,7 @@ from encdec.training import (
     read_log,
     read_safetensors,
     schedule,
+    set_dropout,
     write_safetensors,
 )
 
@@ -310,6 +311,37 @@ def test_token_vectors_and_queries_may_move_at_rates_of_their_own():
     assert network.decoder.block[1].layer[1].EncDecAttention.q.weight in set(queries["params"])
     together = [p for group in (*usual, vectors, queries) for p in group["params"]]
     assert len(set(together)) == len(together) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        model(),
+        T5ForConditionalGeneration(T5Config(vocab_size=VOCAB, d_model=16, num_layers=1)),
+        GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, n_embd=16, n_layer=1, n_head=2)),
+        EncoderDecoder(TransformerConfig.family("t5", vocab_size=VOCAB, d_model=16, dropout=0.1)),
+    ],
+    ids=["marian", "t5", "gpt2", "own"],
+)
+def test_a_stage_may_leave_out_less(network):
+    ids = torch.arange(1, 9).repeat(2, 1)
+    inputs = {"input_ids": ids}
+    if not isinstance(network, GPT2LMHeadModel):
+        inputs |= {"decoder_input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def logits():
+        output = network.train()(**inputs)
+        return output if isinstance(output, torch.Tensor) else output.logits
+
+    assert not torch.equal(logits(), logits())  # by chance, until it is turned off
+    set_dropout(network, 0.0)
+    assert torch.equal(logits(), logits())
+
+
+def test_dropout_is_left_as_it_is_unless_a_recipe_says_otherwise(tmp_path):
+    for rate, kept in ((None, 0.1), (0.0, 0.0)):
+        run = trainer(tmp_path / str(rate), dropout=rate)
+        assert run.network.model.encoder.layers[0].dropout == kept
 
 
 def test_precision_is_taken_as_asked_or_chosen():

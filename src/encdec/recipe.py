@@ -207,6 +207,7 @@ class OptimizationRecipe(Section):
     eps: Annotated[float, Field(gt=0)] = 1e-9
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     label_smoothing: Probability = 0.1
+    dropout: Probability | None = None  # from this stage on; the model's own if not given
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     save_every: Positive = 500  # steps between two checkpoints

@@ -108,6 +108,8 @@ class Trainer:
         # FSDP takes apart what it shares out: whoever gave the model wants it back in one piece.
         self.shared = self.accelerator.is_fsdp2
         self.network = copy.deepcopy(self.model) if self.shared else self.model
+        if self.recipe.dropout is not None:
+            set_dropout(self.network, self.recipe.dropout)
         self.optimizer: Any = torch.optim.AdamW(
             parameter_groups(self.network, self.recipe),
             lr=self.recipe.learning_rate,
@@ -405,6 +407,20 @@ def parameter_groups(model: nn.Module, recipe: OptimizationRecipe) -> list[dict[
     ]
     defaults = {"weight_decay": recipe.weight_decay, "rate": 1.0}
     return [defaults | group for group in (*usual, *special)]
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Leave out this share of what a model computes in training, wherever it leaves out any.
+
+    Args:
+        model: its layers are of torch, or keep their rate as ``dropout``, as those of transformers.
+        rate: between 0 and 1.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = rate
 
 
 def choose_precision(precision: str) -> str:
