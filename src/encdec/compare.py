@@ -45,7 +45,7 @@ from encdec.architectures import ARCHITECTURES
 from encdec.config import TransformerConfig
 from encdec.corpora import Corpora
 from encdec.data.collate import IGNORE, Example, collate
-from encdec.data.parallel import Pair
+from encdec.data.parallel import Pair, group_references
 from encdec.errors import EncdecError
 from encdec.experiment import SMOKE_ITEMS
 from encdec.hybrids import PromptedDecoder, SharedEncoderDecoder
@@ -479,9 +479,7 @@ class Test:
     @classmethod
     def of(cls, name: str, pairs: Sequence[Pair], limit: int | None) -> Test:
         """Group the right answers of a source."""
-        groups: dict[str, list[str]] = {}
-        for pair in pairs:
-            groups.setdefault(pair.source, []).append(pair.target)
+        groups = group_references(pairs)
         return cls(name, list(groups), list(groups.values()), limit)
 
     def score(self, answers: Sequence[str]) -> list[dict[str, Any]]:
@@ -886,7 +884,6 @@ class Forecast:
         flops: of one training example.
         steps: of one epoch.
         step_seconds: of one step of training.
-        scoring_seconds: of one model.
         minutes: of all its runs together.
     """
 
@@ -894,7 +891,6 @@ class Forecast:
     flops: float
     steps: int
     step_seconds: float
-    scoring_seconds: float
     minutes: float
 
 
@@ -926,7 +922,6 @@ def forecast(comparison: Comparison, folder: Path, *, steps: int = 12) -> Iterat
             candidate.flops(comparison.lengths),
             in_epoch,
             seconds,
-            scoring,
             whole / 60,
         )
 

@@ -7,7 +7,6 @@ weighs them.
 from __future__ import annotations
 
 import html
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from itertools import product
 import ipywidgets
 
 from encdec.places import link
+from encdec.widgets import fill
 
 TWO, ONE, EITHER = "an encoder–decoder", "a decoder-only model", "either"
 SIDES = (TWO, ONE, EITHER)
@@ -169,11 +169,7 @@ class GuideView:
             "questions": {name: list(answers) for name, answers in self.guide.questions.items()},
             "said": SAID,
         }
-        filled = _TEMPLATE.replace("{{name}}", self.name)
-        filled = filled.replace("{{columns}}", columns(everything))
-        # "<" would end the script element; as an escape it is the same string to JavaScript.
-        text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-        return filled.replace("{{data}}", text)
+        return fill(_TEMPLATE, data, name=self.name, columns=columns(everything))
 
 
 def guide_explorer(guide: Guide) -> ipywidgets.Widget:
