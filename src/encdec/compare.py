@@ -553,7 +553,7 @@ class Runs:
         self.recipe = comparison.recipe
         self.report, self.on_batch = report, on_batch
         tokens = comparison.tokenizer.backend_tokenizer.to_str()
-        self.digest = digest([self.recipe.model_dump_json(), tokens])
+        self.digest = digest([self.recipe.model_dump_json(exclude_none=True), tokens])
         settings = folder / "settings.json"
         if settings.exists() and read_json(settings) != {"digest": self.digest}:
             raise CompareError(
