@@ -506,8 +506,27 @@ RULINGS = (
     Ruling(
         11,
         "Encoder–decoders excel at mapping inputs to outputs, decoders at open-ended text.",
-        None,  # decided when the comparison of chapter 11 is there
-        None,
+        Finding(
+            OPEN,
+            "at equal FLOPs its loss is lower than a decoder's on {lead:.0f} of 3 skills, {sure:.0f} of "
+            "them decided; open-ended text was not tried",
+            "11-comparison",
+            "Which differences are decided?",
+            (
+                r"ahead of decoder-only +equal FLOPs +: (?P<lead>\d) of 3 skills, "
+                r"(?P<sure>\d) decided",
+            ),
+            supported=lambda n: n["sure"] < 2,
+        ),
+        Finding(
+            WRONG,
+            "two shapes are compared; the larger model is never shown the source and fails "
+            "{failed:.0f} of 5 questions",
+            "11-comparison",
+            ARTICLE,
+            (r"article: six layers +fails (?P<failed>\d) of 5",),
+            supported=lambda n: n["failed"] > 2,
+        ),
     ),
     Ruling(
         12,
@@ -611,6 +630,15 @@ GROUNDS: dict[str, Finding] = {
         "12-hybrid-approaches",
         "Hybrid 5: fusion-in-decoder, read apart and write together",
         recorded=PASSAGES,
+    ),
+    "tuning": Finding(
+        "",
+        "Of nine models that learn the same, {sold:.0f} could be shown as the winner: tuned alone, and "
+        "all others at the worst rate that was tried.",
+        "11-comparison",
+        "Equal tuning",
+        (r"all others at their worst: (?P<sold>\d) of 9 would win",),
+        supported=lambda n: n["sold"] > 5,
     ),
     "conversation": Finding(
         "",
