@@ -508,8 +508,8 @@ RULINGS = (
         "Encoder–decoders excel at mapping inputs to outputs, decoders at open-ended text.",
         Finding(
             OPEN,
-            "at equal FLOPs its loss is lower than a decoder's on {lead:.0f} of 3 skills, {sure:.0f} of "
-            "them decided; open-ended text was not tried",
+            "at equal FLOPs its loss is lower than a decoder's on {lead:.0f} of 3 skills, "
+            "{sure:.0f} of them decided; open-ended text was not tried",
             "11-comparison",
             "Which differences are decided?",
             (
@@ -633,8 +633,8 @@ GROUNDS: dict[str, Finding] = {
     ),
     "tuning": Finding(
         "",
-        "Of nine models that learn the same, {sold:.0f} could be shown as the winner: tuned alone, and "
-        "all others at the worst rate that was tried.",
+        "Of nine models that learn the same, {sold:.0f} could be shown as the winner: tuned alone, "
+        "and all others at the worst rate that was tried.",
         "11-comparison",
         "Equal tuning",
         (r"all others at their worst: (?P<sold>\d) of 9 would win",),
