@@ -416,7 +416,8 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         model: its layers are of torch, or keep their rate as ``dropout``, as those of transformers.
         rate: between 0 and 1.
     """
-    for module in model.modules():
+    layers: Iterator[Any] = model.modules()
+    for module in layers:
         if isinstance(module, nn.Dropout):
             module.p = rate
         elif isinstance(getattr(module, "dropout", None), float):
