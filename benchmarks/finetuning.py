@@ -1,6 +1,5 @@
 """Four ways to tune a translator on captions: what each costs, what it gains, what it forgets.
 
-    pip install -r benchmarks/requirements.txt
     python -m benchmarks.finetuning
 
 tunes the book's English–French model of everyday sentences on captions that a grammar makes: all

@@ -28,6 +28,7 @@ from encdec.training import (
     Trainer,
     TrainingError,
     choose_precision,
+    logits_only_at,
     parameter_groups,
     read_log,
     read_safetensors,
@@ -311,6 +312,29 @@ def test_token_vectors_and_queries_may_move_at_rates_of_their_own():
     assert network.decoder.block[1].layer[1].EncDecAttention.q.weight in set(queries["params"])
     together = [p for group in (*usual, vectors, queries) for p in group["params"]]
     assert len(set(together)) == len(together) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("network", [model(dropout=0.0), decoder_only()], ids=["marian", "gpt2"])
+def test_logits_of_some_places_are_those_of_all(network):
+    ids = torch.randint(1, VOCAB - 1, (3, 7), generator=torch.Generator().manual_seed(0))
+    inputs = {"input_ids": ids}
+    if network.config.is_encoder_decoder:
+        inputs |= {"decoder_input_ids": ids.flip(0), "attention_mask": torch.ones_like(ids)}
+    places = ids % 3 == 0
+    everywhere = network(**inputs).logits
+    with logits_only_at(network, places):
+        chosen = network(**inputs).logits
+    assert 0 < len(chosen) == places.sum() < ids.numel()
+    assert torch.allclose(chosen, everywhere[places], atol=1e-6)
+    assert network(**inputs).logits.shape == everywhere.shape  # and afterwards as before
+
+
+def test_a_model_that_hides_its_last_layer_computes_all_logits():
+    sizes = {"vocab_size": VOCAB, "d_model": 16, "num_heads": 2, "d_ff": 32}
+    network = DecoderOnly(TransformerConfig.family("gpt2", **sizes))
+    ids = torch.arange(1, 9)[None]
+    with logits_only_at(network, ids > 4):
+        assert network(ids).shape == (1, 8, VOCAB)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ ELSEWHERE = {
     "cyclonedx-bom": "Apache-2.0",
     "httpx2-jsfetch": "BSD-3-Clause",
     "nbgrader": "BSD",
-    "peft": "Apache-2.0",
     "pycparser": "BSD-3-Clause",
     "soupsieve": "MIT",
 }

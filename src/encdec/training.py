@@ -23,6 +23,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -231,13 +232,15 @@ class Trainer:
         labels = batch.pop("labels")
         if not rows:
             labels.fill_(IGNORE)
-        with self.accelerator.autocast():
+        learnt = labels != IGNORE  # (batch, target)
+        with self.accelerator.autocast(), logits_only_at(self.network, learnt):
             output = self.wrapped(**batch)
-        logits = output if isinstance(output, Tensor) else output.logits  # (batch, target, vocab)
+        logits = output if isinstance(output, Tensor) else output.logits
+        if logits.ndim == 3:  # (batch, target, vocab): of all places
+            logits = logits[learnt]
         loss = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels.flatten(),
-            ignore_index=IGNORE,
+            logits.float(),  # (places, vocab)
+            labels[learnt],
             label_smoothing=self.recipe.label_smoothing,
             reduction="sum",
         )
@@ -407,6 +410,28 @@ def parameter_groups(model: nn.Module, recipe: OptimizationRecipe) -> list[dict[
     ]
     defaults = {"weight_decay": recipe.weight_decay, "rate": 1.0}
     return [defaults | group for group in (*usual, *special)]
+
+
+@contextmanager
+def logits_only_at(model: nn.Module, places: Tensor) -> Iterator[None]:
+    """Let a model of transformers compute its logits, (places, vocab), only where they are needed.
+
+    They are the widest thing that it computes, and a decoder-only model has no use for those of the
+    prompt. A model that does not tell its last layer by ``get_output_embeddings`` goes on as usual.
+
+    Args:
+        model: whose last layer turns states (batch, target, d_model) into logits.
+        places: (batch, target), true where they are needed.
+    """
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, states: (states[0][places],))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-pytest.importorskip("peft")
-
 from benchmarks import finetuning
 from encdec.data.captions import draw_captions
 
