@@ -373,6 +373,15 @@ def test_precision_is_taken_as_asked_or_chosen():
     assert choose_precision("auto") in ("bfloat16", "float32")
 
 
+@pytest.mark.parametrize(("precision", "attention"), [("bfloat16", "eager"), ("float32", "sdpa")])
+def test_attention_is_computed_the_faster_way(tmp_path, precision, attention):
+    network = decoder_only()
+    run = trainer(tmp_path, network, partial(collate_causal, pad_token_id=0), precision=precision)
+    if run.accelerator.device.type != "cpu":
+        pytest.skip("a CPU's")
+    assert network.config._attn_implementation == attention
+
+
 def test_stages_of_one_process_may_have_precisions_of_their_own(tmp_path):
     for number, precision in enumerate(("float32", "bfloat16", "float32")):
         run = trainer(tmp_path / str(number), precision=precision)
