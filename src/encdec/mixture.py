@@ -333,6 +333,7 @@ def pair_source(
             generator.getrandbits(32),
             tasks=kind.tasks,
             templates=kind.templates,
+            polite=kind.polite,
         )
         if not corpora.leaks(item.instruction, item.answer)
     ]

@@ -137,6 +137,7 @@ class InstructionsRecipe(_Ingredient):
     examples: Positive
     tasks: tuple[str, ...] | None = None  # all of the training's
     templates: Positive | None = None  # the first so many of each task; all of the training's
+    polite: Probability = 0.0  # of *Please* before an order
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> InstructionsRecipe:

@@ -104,6 +104,26 @@ def test_no_instruction_is_both_trained_and_tested(train, split, unseen_items):
     assert not seen & {item.instruction for item in tested}
 
 
+def test_orders_say_please_as_often_as_asked_and_never_as_a_test_does():
+    polite, plain = draw_items(20_000, seed=1, polite=0.5), draw_items(20_000, seed=1)
+    assert plain == draw_items(20_000, seed=1, polite=0.0)
+    added = {item.instruction for item in polite} - {item.instruction for item in plain}
+    tested = {item.instruction for item in draw_items(20_000, seed=2, split="unseen_templates")}
+    assert not added & tested
+    orders = [item for item in polite if TASKS[item.task].politely(item.template)[:7] == "Please "]
+    said = sum(item.instruction.startswith("Please ") for item in orders) / len(orders)
+    assert 0.45 < said < 0.6  # a few templates of training begin with it anyway
+    assert TASKS["plural"].politely(0) == "What is the plural of {noun}?"  # a question
+    assert TASKS["addition"].politely(1) == "Add {first} and {second}."  # else it were a test's
+
+
+def test_what_the_templates_of_tests_order_politely_is_known_as_an_order():
+    for task in TASKS.values():
+        for template in task.templates:
+            if template.startswith("Please "):
+                assert tasks.ORDER.match(template.removeprefix("Please ").capitalize()), template
+
+
 def test_splits_keep_apart_templates_tasks_and_clusters(train):
     def of(split):
         return draw_items(5_000, seed=2, split=split)

@@ -13,6 +13,7 @@ True
 from __future__ import annotations
 
 import random
+import re
 import string
 import zlib
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,10 @@ NEW_TEMPLATES = 2  # the last of each task: in no training
 FEWEST_TEMPLATES = 6
 LARGE = 200  # tasks with more questions than this keep some out of training
 KEPT_OUT = 10  # one question in so many
+ORDER = re.compile(  # how a template begins that is no question
+    "(Add|Calculate|Change|Choose|Count|Double|Find|Give|Leave|Multiply|Name|Put|Remove|Reverse"
+    "|Say|Sort|Spell|Subtract|Take|Tell|Translate|Turn|Write) "
+)
 
 
 class Item(NamedTuple):
@@ -109,6 +114,12 @@ class Task:
             pass
         return question
 
+    def politely(self, number: int) -> str:
+        """A template with *Please* before it, where that makes one of its own of an order."""
+        template = self.templates[number]
+        polite = f"Please {template[0].lower()}{template[1:]}"
+        return polite if ORDER.match(template) and polite not in self.templates else template
+
     @property
     def is_large(self) -> bool:
         """Whether some of its questions are in no training."""
@@ -182,6 +193,7 @@ def draw_items(
     unseen_items: bool = False,
     tasks: Sequence[str] | None = None,
     templates: int | None = None,
+    polite: float = 0.0,
 ) -> list[Item]:
     """Draw instructions, each task of the split as often as any other.
 
@@ -193,6 +205,8 @@ def draw_items(
         unseen_items: draw questions that are in no training, of the tasks that have such.
         tasks: names; only these tasks of the split.
         templates: only the first so many of a task's training templates.
+        polite: the probability of *Please* before a template that is an order; never so that it
+            becomes one of those that are in no training.
 
     Raises:
         ValueError: the number is negative, a name is unknown, or nothing is left to be drawn.
@@ -211,7 +225,9 @@ def draw_items(
         task = generator.choice(chosen)
         template = generator.choice(numbers[task.name])
         slots, answer = task.draw(generator, unseen=unseen_items)
-        instruction = task.templates[template].format_map(slots)
+        is_polite = polite > 0 and generator.random() < polite
+        wording = task.politely(template) if is_polite else task.templates[template]
+        instruction = wording.format_map(slots)
         items.append(Item(task.name, task.cluster, template, instruction, answer))
     return items
 
