@@ -124,3 +124,13 @@ def test_a_saved_tokenizer_is_small(made, tmp_path):
     text = (tmp_path / "tokenizer.json").read_text(encoding="utf8")
     assert "\n" not in text.strip()
     assert json.loads(text)["model"]["type"] == "BPE"
+
+
+@pytest.mark.parametrize("family", ["marian", "pegasus"])
+def test_tables_of_sines_are_not_trained(made, family, tmp_path):
+    experiment = made(family)
+    experiment.model.requires_grad_(True)  # as transformers 5.24 has them
+    experiment.trainer(experiment.recipe.stages[0], tmp_path)
+    fixed = [n for n, p in experiment.model.named_parameters() if not p.requires_grad]
+    assert {name.split(".")[-2] for name in fixed} == {"embed_positions"}
+    assert len(fixed) == 2  # the encoder's and the decoder's

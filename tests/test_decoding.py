@@ -21,7 +21,14 @@ from encdec.decoding import (
     stream,
 )
 from encdec.transformer import EncoderDecoder
-from tiny import ENCODER_DECODERS, FAMILIES, VOCAB, batch, ours, theirs
+from tiny import ENCODER_DECODERS, FAMILIES, VOCAB, batch, lacks, ours, since, theirs
+
+TWO_VOCABULARIES = "marian-two-vocabularies"
+MENDED = {
+    family: pytest.param(family, marks=since("5.18")) if family == TWO_VOCABULARIES else family
+    for family in FAMILIES
+}
+PADDING_COUNTS_AS_SAID = lacks("5.23")  # for the repetition penalty of transformers
 
 # --- the same tokens as transformers -------------------------------------------------------------
 
@@ -48,6 +55,8 @@ def requests(draw, family):
         "min_new_tokens": st.integers(1, options["max_new_tokens"]),
         "min_length": st.integers(1, options["max_new_tokens"]),
     }
+    if PADDING_COUNTS_AS_SAID and family == "gpt2":
+        del maybe["repetition_penalty"]
     chosen = draw(st.sets(st.sampled_from(sorted(maybe)), max_size=4))
     if "min_new_tokens" in chosen:
         chosen.discard("min_length")
@@ -59,7 +68,7 @@ def requests(draw, family):
     return seed, lengths, side, options
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MENDED.values())
 def test_parity_of_generate(family):
     @given(request=requests(family), draw=st.integers(0, 10_000))
     @settings(max_examples=60, derandomize=True, deadline=None)
@@ -78,7 +87,7 @@ def test_parity_of_generate(family):
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MENDED.values())
 def test_parity_of_generate_with_a_prompt(family, num_beams):
     ids, mask = batch(family, [5, 3], 3, side="left")
     start = ours(family).config.decoder_start_token_id
@@ -96,7 +105,7 @@ def test_parity_of_generate_with_a_prompt(family, num_beams):
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])
-@pytest.mark.parametrize("family", ENCODER_DECODERS)
+@pytest.mark.parametrize("family", [MENDED[family] for family in ENCODER_DECODERS])
 def test_parity_of_a_checkpoints_own_advice(family, num_beams, tmp_path):
     """Defaults of the checkpoint hold where the caller says nothing."""
     yours = copy.deepcopy(theirs(family))
@@ -124,6 +133,8 @@ SAMPLING = [
 @pytest.mark.parametrize("options", SAMPLING, ids=str)
 @pytest.mark.parametrize("family", ["t5", "marian", "gpt2"])
 def test_parity_of_sampling_from_the_same_seed(family, options):
+    if PADDING_COUNTS_AS_SAID and family == "gpt2" and "repetition_penalty" in options:
+        pytest.skip("transformers has mended this in 5.23")
     ids, mask = batch(family, [5, 2, 4], 1, side="left")
     shared = {"do_sample": True, "max_new_tokens": 8, "num_return_sequences": 2, **options}
     reference = theirs(family)  # making it draws from the generator too

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+import transformers
 from packaging.requirements import Requirement
 
 from encdec import environment, zoo
@@ -89,7 +90,9 @@ def rows(report):
 def test_doctor_finds_nothing_wrong_here():
     report = doctor()
     assert report.problems == []
-    assert "as tested" in rows(report)["transformers"]
+    version, pin = transformers.__version__, environment.tested_versions()["transformers"]
+    beside = ", as tested" if version == pin else f" (tested with {pin})"
+    assert rows(report)["transformers"] == version + beside
     assert {"Python", "torch", "device", "memory", "network", "models", "data"} <= set(rows(report))
 
 

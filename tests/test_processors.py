@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from transformers.generation import logits_process as theirs
 
 from encdec import processors as ours
+from tiny import since
 
 CPU = torch.device("cpu")
 PAIRS = {
@@ -46,7 +47,10 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=since("5.18")) if name == "bad_words" else name for name in PAIRS],
+)
 @given(rows=st.integers(1, 4), length=st.integers(1, 7), seed=st.integers(0, 10_000))
 @settings(max_examples=25, derandomize=True, deadline=None)
 def test_parity_of_processors(name, rows, length, seed):
@@ -57,6 +61,7 @@ def test_parity_of_processors(name, rows, length, seed):
     torch.testing.assert_close(mine(ids, scores.clone()), yours(ids, scores.clone()))
 
 
+@since("5.23")  # which no longer counts padding as said before
 def test_parity_of_the_repetition_penalty_beside_padding():
     ids = torch.tensor([[0, 0, 3], [4, 2, 2]])
     scores = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))

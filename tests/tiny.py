@@ -4,8 +4,10 @@ import functools
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
+from packaging.version import Version
 
 from encdec.transformer import DecoderOnly, EncoderDecoder
 
@@ -34,6 +36,17 @@ T5_SIZES = {
     "relative_attention_max_distance": 12,
     "decoder_start_token_id": 0,
 }
+
+
+def lacks(version):
+    """Whether transformers is older than the version that mended something."""
+    return Version(transformers.__version__) < Version(version)
+
+
+def since(version):
+    """Skips a comparison with what this version of transformers has mended."""
+    reason = f"transformers has mended this in {version}"
+    return pytest.mark.skipif(lacks(version), reason=reason)
 
 
 def _t5():

@@ -155,3 +155,10 @@ ARCHITECTURES = {
     "pegasus": Architecture(PegasusForConditionalGeneration, pegasus_config, LAYOUTS["pegasus"]),
     "gpt2": Architecture(GPT2LMHeadModel, gpt2_config, LAYOUTS["gpt2"]),
 }
+
+
+def freeze_sinusoids(model: PreTrainedModel) -> None:
+    """Keep tables of sines as they are: transformers 5.24 would train them like weights."""
+    for module in model.modules():
+        if "Sinusoidal" in type(module).__name__:
+            module.requires_grad_(False)

@@ -25,7 +25,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from encdec import zoo
 from encdec.answers import Progress, silent
-from encdec.architectures import ARCHITECTURES, Architecture
+from encdec.architectures import ARCHITECTURES, Architecture, freeze_sinusoids
 from encdec.card import model_card
 from encdec.corpora import Corpora
 from encdec.mixture import Encoder, Mixture, tokenizer_texts
@@ -88,6 +88,7 @@ class Experiment:
     ) -> Trainer:
         """A trainer that continues a stage in ``folder``, or begins it there."""
         family = self._family(self.recipe)
+        freeze_sinusoids(self.model)
         encoder = Encoder(
             self.tokenizer,
             family.layout,
