@@ -209,6 +209,14 @@ def test_instructions_are_of_the_tasks_and_templates_that_are_asked_for(corpora,
     assert all(example in known for example in found)
 
 
+def test_a_tokenizer_learns_the_same_whether_or_not_instructions_are_polite(corpora):
+    def texts(**more):
+        instructions = {"instructions": {"examples": 30, **more}}
+        return tokenizer_texts(small.recipe(mixture=[instructions]), corpora)
+
+    assert texts(polite=0.9) == texts()
+
+
 def made_recipe(target):
     recipe = small.recipe(mixture=[{"translation": {"source": "en", "target": target}}])
     return recipe.ingredients[0].translation

@@ -375,6 +375,8 @@ def tokenizer_texts(recipe: Recipe, corpora: Corpora) -> list[str]:
             name = f"{kind.corpus} {kind.direction}"
             found[name] = chain.from_iterable(corpora.pairs(plain).train)
         else:
+            if isinstance(kind, InstructionsRecipe):
+                kind = kind.model_copy(update={"polite": 0.0})
             draw = pair_source(kind, corpora, sys.maxsize)
             found[type(kind).__name__] = chain.from_iterable(draw(random.Random(recipe.seed)))
     return [text for texts in found.values() for text in _at_most(texts, CHARACTERS)]
