@@ -111,8 +111,8 @@ class Trainer:
         self.network = copy.deepcopy(self.model) if self.shared else self.model
         if self.recipe.dropout is not None:
             set_dropout(self.network, self.recipe.dropout)
-        # On a CPU the gradient of PyTorch's fused attention is slow in bfloat16, and its steps one
-        # by one are not: `gpt` learns 1.7 times as fast with them. In float32 both take as long.
+        # On a CPU the gradient of PyTorch's fused attention is slow in bfloat16, though not in
+        # float32; its steps one by one are not.
         if (precision, self.accelerator.device.type) == ("bfloat16", "cpu"):
             getattr(self.network, "set_attn_implementation", lambda name: None)("eager")
         self.optimizer: Any = torch.optim.AdamW(

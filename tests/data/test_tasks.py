@@ -110,7 +110,8 @@ def test_orders_say_please_as_often_as_asked_and_never_as_a_test_does():
     added = {item.instruction for item in polite} - {item.instruction for item in plain}
     tested = {item.instruction for item in draw_items(20_000, seed=2, split="unseen_templates")}
     assert not added & tested
-    orders = [item for item in polite if TASKS[item.task].politely(item.template)[:7] == "Please "]
+    wordings = [TASKS[item.task].politely(item.template) for item in polite]
+    orders = [i for i, w in zip(polite, wordings, strict=True) if w.startswith("Please ")]
     said = sum(item.instruction.startswith("Please ") for item in orders) / len(orders)
     assert 0.45 < said < 0.6  # a few templates of training begin with it anyway
     assert TASKS["plural"].politely(0) == "What is the plural of {noun}?"  # a question
