@@ -49,7 +49,8 @@ check: $(READY)
 
 check-threads: $(READY) ## compare the chapters with their stored outputs on 1, 2 and 4 threads (CHAPTERS=... for some)
 	@failed=0; for threads in 1 2 4; do echo "$$threads threads:"; \
-		$(RUN) OMP_NUM_THREADS=$$threads MKL_NUM_THREADS=$$threads $(BIN)/pytest -n $(JOBS) --dist loadfile \
+		$(RUN) OMP_NUM_THREADS=$$threads MKL_NUM_THREADS=$$threads \
+		$(BIN)/pytest -n $$((($(JOBS) + threads - 1) / threads)) --dist loadfile \
 		--nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval-sanitize.cfg $(CHAPTERS) || failed=1; done; exit $$failed
 
 test-matrix: $(READY) ## unit tests with the oldest and the newest versions that pyproject.toml allows (TORCH=... keeps one)

@@ -3,8 +3,9 @@
 import random
 
 from encdec import corpora
-from encdec.data import docstrings
+from encdec.data import docstrings, further
 from encdec.data.docstrings import Docstring, DocstringSplits
+from encdec.data.further import Further
 from encdec.data.parallel import Pair
 from encdec.recipe import Recipe
 
@@ -53,6 +54,9 @@ def use(monkeypatch, pairs):
         found[0::3], found[1::3], found[2::3], ["A text of its own. It has two sentences."], {}
     )
     monkeypatch.setattr(docstrings, "load_docstrings", lambda *args, **options: splits)
+    more = functions(100)[90:]
+    names = [d._replace(name="", summary=further.name_as_sentence(d.name)) for d in more[6:]]
+    monkeypatch.setattr(further, "load_further", lambda *args: Further(more[:4], more[4:6], names))
 
 
 def recipe(architecture="marian", mixture=None, **changes):

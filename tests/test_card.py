@@ -88,6 +88,13 @@ def test_every_skill_has_its_table(many):
     assert "Multi30k" not in card
 
 
+def test_a_card_says_what_else_was_learnt_from(recipe, many):
+    assert "Beside the functions" not in model_card(recipe, many)
+    many["training"]["code"] = {"documented": 9_876, "functions": 1_234, "names": 2_345}
+    card = model_card(recipe, many)
+    assert "learnt from 1,234 other functions, 2,345 names of undocumented functions." in card
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_lines_of_every_card_are_short_enough_to_read_raw(path, many):
     lines = model_card(load_recipe(path), many).splitlines()

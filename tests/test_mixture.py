@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import small
 from encdec.corpora import Corpora
+from encdec.data.docstrings import source_text
 from encdec.data.parallel import Pair
 from encdec.data.tasks import draw_items
 from encdec.mixture import (
@@ -197,6 +198,30 @@ def test_translations_carry_their_prefix_and_come_from_training(corpora, encoder
     known = {(f"x: {pair.source}", pair.target) for pair in corpora.pairs(made_recipe("de")).train}
     found = {tuple(decode(ids, skip_special_tokens=True) for ids in example) for example in made(0)}
     assert found == known
+
+
+@pytest.mark.parametrize(
+    ("kinds", "number"),
+    [(["documented"], 30), (["functions"], 4), (["classes", "names"], 6), (None, 30)],
+)
+def test_summaries_are_learnt_from_the_code_that_is_asked_for(corpora, encoders, kinds, number):
+    ingredient = {"summaries": {"code": tuple(kinds)} if kinds else {}}
+    encoder = encoders["t5"]
+    expected = encoder.examples(
+        [Pair(source_text(d), d.summary) for k in kinds or ["documented"] for d in corpora.code(k)],
+        source_limit=160,
+    )
+    found = mixture(corpora, encoder, [ingredient])(0)
+    assert len(found) == number
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_tokenizer_learns_the_same_whatever_else_a_later_stage_reads(corpora):
+    summaries = {"summaries": {"code": ("documented",)}}
+    more = {"summaries": {"code": ("names", "classes")}}
+    assert tokenizer_texts(small.recipe(mixture=[summaries, more]), corpora) == tokenizer_texts(
+        small.recipe(mixture=[summaries]), corpora
+    )
 
 
 def test_instructions_are_of_the_tasks_and_templates_that_are_asked_for(corpora, encoders):

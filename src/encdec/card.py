@@ -81,7 +81,7 @@ for the book *Encoder–Decoder LLMs for Instruction Tasks*; half-precision safe
 
 `{origin["command"]}`: {training["epochs"]} epochs, {training["steps"]:,} steps,
 {training["minutes"]:.0f} minutes on {origin["hardware"]}, {training["precision"]},
-seed {outcome["seed"]}. {start}Stages: {stages}.
+seed {outcome["seed"]}. {start}Stages: {stages}.{_code(training.get("code", {}))}
 The recipe and the logs are beside this file.
 
 ## Scores
@@ -95,6 +95,17 @@ Trained on {f";{chr(10)}".join(limit for _, limit in sources)}.
 
 It does not know when it does not know: names and rare words come out as fluent guesses.
 """
+
+
+def _code(sizes: dict[str, int]) -> str:
+    """What else than documented functions was learnt from, as a sentence."""
+    names = {
+        "functions": "other functions",
+        "classes": "classes",
+        "names": "names of undocumented functions",
+    }
+    found = [f"{sizes[code]:,} {what}" for code, what in names.items() if code in sizes]
+    return f"\nBeside the functions counted below it learnt from {', '.join(found)}." * bool(found)
 
 
 def type_name(recipe: Recipe) -> str:

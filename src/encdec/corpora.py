@@ -20,10 +20,11 @@ from encdec.data.parallel import (
     sentence_key,
     split_by_source,
 )
-from encdec.recipe import HeldOutRecipe, PairsRecipe, Text, TranslationRecipe
+from encdec.recipe import Code, HeldOutRecipe, PairsRecipe, Text, TranslationRecipe
 
 if TYPE_CHECKING:
-    from encdec.data.docstrings import DocstringSplits
+    from encdec.data.docstrings import Docstring, DocstringSplits
+    from encdec.data.further import Further
 
 Document = list[str]  # its sentences, in order
 
@@ -75,6 +76,13 @@ class Corpora:
             return load_docstrings(FEW_PACKAGES, least=100)
         return load_docstrings()
 
+    def code(self, kind: Code) -> list[Docstring]:
+        """What there is to learn summaries from."""
+        if kind == "documented":
+            return self.docstrings.train[: self.limit]
+        found: list[Docstring] = getattr(self._further, kind)
+        return found[: self.limit]
+
     def documents(self, text: Text, split: Split) -> list[Document]:
         """Plain text for denoising, as documents of sentences."""
         documents: list[Document]
@@ -102,6 +110,12 @@ class Corpora:
         known = self._translations.get(sentence_key(answer), ())
         words = f" {sentence_key(question)} "
         return any(f" {sentence} " in words for sentence in known)
+
+    @cached_property
+    def _further(self) -> Further:
+        from encdec.data.further import load_further
+
+        return load_further(self.docstrings, FEW_PACKAGES if self.limit else None)
 
     def _split_by_source(self, target: str, source: str) -> Splits:
         return split_by_source(

@@ -29,7 +29,15 @@ from encdec.architectures import ARCHITECTURES, Architecture, freeze_sinusoids
 from encdec.card import model_card
 from encdec.corpora import Corpora
 from encdec.mixture import Encoder, Mixture, tokenizer_texts
-from encdec.recipe import Recipe, RecipeError, StageRecipe, dump_recipe, load_recipe
+from encdec.recipe import (
+    Code,
+    Recipe,
+    RecipeError,
+    StageRecipe,
+    SummariesRecipe,
+    dump_recipe,
+    load_recipe,
+)
 from encdec.results import provenance, write_json, write_text
 from encdec.scoring import evaluate
 from encdec.tokenizer import train_tokenizer
@@ -105,6 +113,12 @@ class Experiment:
             collate=family.collate(self.model),
             report=report,
         )
+
+    def code_sizes(self) -> dict[Code, int]:
+        """How much code there was to learn summaries from, by kind."""
+        kinds = [part.kind for part in self.recipe.ingredients]
+        found = [c for kind in kinds if isinstance(kind, SummariesRecipe) for c in kind.code]
+        return {code: len(self.corpora.code(code)) for code in found}
 
     def check_tokenizer(self, folder: Path) -> None:
         """Refuse to continue a stage whose weights belong to other tokens.
@@ -220,6 +234,7 @@ def run(
                 "tokens": sum(position.tokens for position in positions),
                 "precision": trainer.precision,
                 "processes": trainer.accelerator.num_processes,
+                "code": experiment.code_sizes(),
             },
             **evaluate(last, earlier=earlier, corpora=experiment.corpora, on_batch=on_batch),
             "provenance": provenance(command),

@@ -319,7 +319,7 @@ def pair_source(
     if isinstance(kind, SummariesRecipe):
         from encdec.data.docstrings import source_text
 
-        train = corpora.docstrings.train
+        train = [docstring for code in kind.code for docstring in corpora.code(code)]
         return lambda generator: [
             Pair(generator.choice(kind.prefixes) + source_text(docstring), docstring.summary)
             for docstring in sample(train, kind.examples, generator)
@@ -377,6 +377,8 @@ def tokenizer_texts(recipe: Recipe, corpora: Corpora) -> list[str]:
         else:
             if isinstance(kind, InstructionsRecipe):
                 kind = kind.model_copy(update={"polite": 0.0})
+            elif isinstance(kind, SummariesRecipe):
+                kind = kind.model_copy(update={"code": ("documented",)})
             draw = pair_source(kind, corpora, sys.maxsize)
             found[type(kind).__name__] = chain.from_iterable(draw(random.Random(recipe.seed)))
     return [text for texts in found.values() for text in _at_most(texts, CHARACTERS)]

@@ -35,17 +35,13 @@ from encdec.data.docstrings import (
     summary_key,
 )
 from encdec.data.parallel import DataError
+from packages import NAMES, fill, function, install
 
 
 def is_pinned(package):
     installed = importlib.metadata.version(package).partition("+")[0]
     return installed == environment.tested_versions()[package]
 
-
-NAMES = {  # one package for each side, by the seed that the book uses
-    wanted: next(name for i in range(99) if side(name := f"package{i}") == wanted)
-    for wanted in ("train", "validation", "test")
-}
 
 SHAPES = '''
 """Shapes and what can be said about them. They are flat."""
@@ -86,51 +82,6 @@ if True:
 
         return [inner(item) for item in items if item is not None]
 '''
-
-
-def install(site, name, files, version="1.0"):
-    """A distribution as pip leaves it behind."""
-    info = site / f"{name}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    for relative, content in files.items():
-        path = site / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf8")
-    (info / "RECORD").write_text("".join(f"{relative},,\n" for relative in files))
-
-
-def function(name, summary, *, body="total = sum(values) + {number} * len(values)"):
-    """Source of a function that is long enough to be kept; its name makes it unlike others."""
-    lines = body.format(number=len(name)).split("\n")
-    return "\n".join(
-        [
-            f"def {name}(values):",
-            f'    """{summary}"""',
-            *(f"    {line}" for line in lines),
-            f"    assert total is not None, 'there are no values for {name}'",
-            "    return total",
-            "",
-        ]
-    )
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """An empty folder for packages, with a cache of its own."""
-    monkeypatch.setenv("ENCDEC_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "site").mkdir()
-    return tmp_path / "site"
-
-
-def fill(site):
-    """A package for each side, so that nothing is missing."""
-    for wanted, name in NAMES.items():
-        install(
-            site,
-            name,
-            {f"{name}/a.py": function(f"total_{wanted}", f"Add up the values of {wanted}.")},
-        )
 
 
 def load(site, **options):

@@ -26,7 +26,7 @@ import tokenize
 import unicodedata
 import warnings
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 from itertools import chain
@@ -138,16 +138,16 @@ def load_docstrings(
     Raises:
         DataError: there are too few packages at hand.
     """
-    found = _distributions(packages, path)
-    key = _key(found, seed)
-    splits = _read_cache(key)
+    found = installed(packages, path)
+    key = cache_key(found, seed)
+    splits = _read_splits(key)
     if splits is None:
         contents = []
         for number, (name, distribution) in enumerate(found.items(), 1):
             contents.append(read_package(name, distribution))
             on_package(name, number, len(found))
         splits = split_docstrings(contents, seed=seed)
-        _write_cache(key, splits)
+        write_cache(key, vars(splits))
     _check_sizes(splits, found, least)
     return splits
 
@@ -204,7 +204,7 @@ _GENERATED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEAD = 2000  # characters in which a generated file says so
-_DEFINITION = re.compile(r"^(?:async\s+)?def\s+\w+\s*")
+_DEFINITION = re.compile(r"^(?:(?:async\s+)?def|class)\s+\w+\s*")
 _PRAGMA = re.compile(
     r"[ \t]*#\s*(?:type:|noqa|pragma|pylint|pyright|mypy|ruff|fmt:|isort|nosec|pyre|flake8).*"
 )
@@ -240,6 +240,41 @@ def read_package(name: str, distribution: Distribution) -> Package:
     docstrings: list[Docstring] = []
     texts: list[str] = []
     unparsed = 0
+    for file in parsed_files(distribution, containing=('"""', "'''")):
+        if file is None:
+            unparsed += 1
+            continue
+        for item in _docstrings(name, file):
+            if isinstance(item, str):
+                texts.append(item)
+            else:
+                docstrings.append(item)
+    return Package(name, docstrings, texts, unparsed)
+
+
+class ParsedFile(NamedTuple):
+    """A source file.
+
+    Attributes:
+        tree: what it says.
+        lines: its text.
+    """
+
+    tree: ast.Module
+    lines: list[str]
+
+
+def parsed_files(
+    distribution: Distribution, *, containing: Sequence[str] = ("",)
+) -> Iterator[ParsedFile | None]:
+    """The source files of an installed distribution, in order; None for one that can't be parsed.
+
+    Left out are tests, copies of other packages and generated files.
+
+    Args:
+        distribution: where its files are.
+        containing: texts of which a file must contain one, to be parsed at all.
+    """
     with _no_garbage_collection():
         for relative in sorted(str(file) for file in distribution.files or ()):
             if not _is_wanted(relative):
@@ -247,16 +282,19 @@ def read_package(name: str, distribution: Distribution) -> Package:
             try:
                 with tokenize.open(str(distribution.locate_file(relative))) as file:
                     source = file.read()
-                for item in _read_source(name, source):
-                    if isinstance(item, str):
-                        texts.append(item)
-                    else:
-                        docstrings.append(item)
+                if not any(map(source.__contains__, containing)):
+                    continue
+                if _GENERATED.search(source[:_HEAD]):
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # about other people's backslashes
+                    tree = ast.parse(source)
             except FileNotFoundError:
                 continue  # listed, yet removed after it was installed
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-                unparsed += 1
-    return Package(name, docstrings, texts, unparsed)
+                yield None
+            else:
+                yield ParsedFile(tree, source.split("\n"))
 
 
 def _is_wanted(relative: str) -> bool:
@@ -269,31 +307,24 @@ def _is_wanted(relative: str) -> bool:
     )
 
 
-def _read_source(package: str, source: str) -> Iterator[Docstring | str]:
+def _docstrings(package: str, file: ParsedFile) -> Iterator[Docstring | str]:
     """The usable docstrings of a file, and the text of all others."""
-    if ('"""' not in source and "'''" not in source) or _GENERATED.search(source[:_HEAD]):
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about other people's backslashes
-        tree = ast.parse(source)
-    lines = source.split("\n")
-    for owner, node in _documented(tree):
+    for owner, node in definitions(file.tree):
         documentation = ast.get_docstring(node)
         if not documentation:
             continue
         text = plain_text(documentation)
-        if not isinstance(node, Function) or _is_overload(node):
+        if not isinstance(node, Function) or is_overload(node) or not _does_enough(node):
             yield text
             continue
-        body, summary = _body(node, lines), first_sentence(documentation)
-        if body is None or summary is None:
+        body, summary = code(node, file.lines), first_sentence(documentation)
+        if body is None or summary is None or not _is_suitable(body):
             yield text
             continue
-        name = f"{owner}.{node.name}" if owner else node.name
-        yield Docstring(package, name, body, summary, text)
+        yield Docstring(package, qualified(owner, node), body, summary, text)
 
 
-def _documented(tree: ast.Module) -> list[tuple[str, Documented]]:
+def definitions(tree: ast.Module) -> list[tuple[str, Documented]]:
     """Every node of a file that may have a docstring, with the name of the class it stands in."""
     found: list[tuple[str, Documented]] = []
     waiting: list[tuple[str, ast.AST]] = [("", tree)]
@@ -308,26 +339,46 @@ def _documented(tree: ast.Module) -> list[tuple[str, Documented]]:
     return sorted(found, key=lambda item: getattr(item[1], "lineno", 0))
 
 
-def _is_overload(function: Function) -> bool:
+def qualified(owner: str, node: Function | ast.ClassDef) -> str:
+    """The name of a definition, after the name of the class it stands in."""
+    return f"{owner}.{node.name}" if owner else node.name
+
+
+def is_overload(function: Function) -> bool:
+    """Whether a function is only a signature of another one."""
     names = (ast.unparse(decorator) for decorator in function.decorator_list)
     return any(name.split(".")[-1] == "overload" for name in names)
 
 
-def _body(function: Function, lines: list[str]) -> str | None:
-    """Source of a function without its docstring; None if it is too short or too long."""
-    documentation, *statements = function.body
-    # A compound statement holds at least one other.
-    if len(statements) < 2 and not any(hasattr(statement, "body") for statement in statements):
-        return None
-    header = lines[function.lineno - 1 : documentation.lineno - 1]
-    rest = lines[documentation.end_lineno : function.end_lineno]
-    if not header or statements[0].lineno <= (documentation.end_lineno or 0):
-        return None  # more than one statement on a line
-    shortest, longest = BODY_CHARACTERS
-    text = _PRAGMA.sub("", "\n".join((*header, *rest)))
-    if not shortest <= len(" ".join(text.split())) <= longest:
-        return None
+def code(node: Function | ast.ClassDef, lines: list[str]) -> str | None:
+    """Source of a definition without its docstring; None if nothing else is in it.
+
+    Args:
+        node: the definition.
+        lines: of the file it stands in.
+    """
+    first, start = node.body[0], node.lineno - 1
+    kept = lines[start : node.end_lineno]
+    if ast.get_docstring(node, clean=False) is not None:
+        header = lines[start : first.lineno - 1]
+        if not header or not node.body[1:]:
+            return None
+        if node.body[1].lineno <= (first.end_lineno or 0):
+            return None  # more than one statement on a line
+        kept = [*header, *lines[first.end_lineno : node.end_lineno]]
+    text = _PRAGMA.sub("", "\n".join(kept))
     return "\n".join(line.rstrip() for line in textwrap.dedent(text).split("\n") if line.strip())
+
+
+def _does_enough(function: Function) -> bool:
+    """Whether there are two statements beside the docstring; a compound one holds another."""
+    statements = function.body[1:]
+    return len(statements) > 1 or any(hasattr(statement, "body") for statement in statements)
+
+
+def _is_suitable(body: str) -> bool:
+    shortest, longest = BODY_CHARACTERS
+    return shortest <= len(" ".join(body.split())) <= longest
 
 
 @contextlib.contextmanager
@@ -560,7 +611,7 @@ def corpus_packages() -> list[str]:
     return [line for line in lines.splitlines() if not line.startswith("#")]
 
 
-def _distributions(
+def installed(
     packages: Collection[str] | None, path: Sequence[str] | None
 ) -> dict[str, Distribution]:
     """The installed distributions among ``packages``, by name, in the order of their names."""
@@ -588,11 +639,17 @@ def _check_sizes(splits: DocstringSplits, found: Collection[str], least: int) ->
     )
 
 
-def _key(distributions: dict[str, Distribution], seed: int) -> str:
-    """Digest of all that decides the result: packages, Python, seed and this module itself."""
+def cache_key(distributions: dict[str, Distribution], seed: int, *modules: str) -> str:
+    """Digest of all that decides a result: packages, Python, seed, this module and others.
+
+    Args:
+        distributions: what is read.
+        seed: of the packages held out.
+        modules: files of other modules that decide it.
+    """
     versions = [(name, distribution.version) for name, distribution in distributions.items()]
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    described = json.dumps([versions, platform.python_version(), seed, code])
+    digests = [hashlib.sha256(Path(m).read_bytes()).hexdigest() for m in (__file__, *modules)]
+    described = json.dumps([versions, platform.python_version(), seed, digests])
     return hashlib.sha256(described.encode()).hexdigest()
 
 
@@ -600,26 +657,34 @@ def _cache_file(key: str) -> Path:
     return cache_folder() / "docstrings" / f"{key[:20]}.json.gz"
 
 
-def _read_cache(key: str) -> DocstringSplits | None:
+def read_cache(key: str) -> dict[str, Any] | None:
     """What an earlier call kept; None if there is nothing, or nothing that can be read."""
     try:
-        content: dict[str, Any] = json.loads(gzip.decompress(_cache_file(key).read_bytes()))
+        content = json.loads(gzip.decompress(_cache_file(key).read_bytes()))
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _read_splits(key: str) -> DocstringSplits | None:
+    content = read_cache(key) or {}
+    try:
         train, validation, test = (
             [Docstring(*row) for row in content[name]] for name in ("train", "validation", "test")
         )
         return DocstringSplits(train, validation, test, content["texts"], content["unparsed"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
+    except (KeyError, TypeError):
         return None
 
 
-def _write_cache(key: str, splits: DocstringSplits) -> None:
-    """Keep the splits; they are written beside their place and moved there when they are whole."""
+def write_cache(key: str, content: Mapping[str, Any]) -> None:
+    """Keep a result; it is written beside its place and moved there when it is whole."""
     path = _cache_file(key)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    content = gzip.compress(json.dumps(vars(splits)).encode(), compresslevel=4, mtime=0)
+    packed = gzip.compress(json.dumps(content).encode(), compresslevel=4, mtime=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
+        temporary.write_bytes(packed)
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
