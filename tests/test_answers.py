@@ -4,6 +4,7 @@ import small
 from encdec import generate
 from encdec.answers import Answerer
 from encdec.experiment import Experiment
+from encdec.reranking import sentence_rouge
 from encdec.text import generate_text
 
 TEXTS = ["I see the house.", "it", "Anna knows a dog today and they hear the sea here."]
@@ -57,6 +58,26 @@ def test_answers_hold_no_begin_no_end_and_no_padding(model):
 def test_greedy_stands_beside_beams_and_alone_without_them(model):
     assert list(model("t5").systems(TEXTS)) == ["beam 2", "greedy"]
     assert list(model("t5", num_beams=1).systems(TEXTS)) == ["greedy"]
+
+
+def test_the_lowest_risk_is_a_sample_and_always_the_same(model):
+    answerer = model("t5", samples=5, temperature=3.0)
+    found = answerer.lowest_risk(TEXTS, sentence_rouge)
+    assert len(found) == len(TEXTS)
+    assert found == answerer.lowest_risk(TEXTS, sentence_rouge)
+    assert found != answerer.write(answerer.sources(TEXTS), num_beams=1)
+
+
+def test_of_many_samples_the_one_with_the_highest_utility_is_taken(model):
+    answerer, tried = model("t5", samples=9, temperature=3.0), set()
+
+    def length(candidate, _):
+        tried.add(candidate)
+        return len(candidate)
+
+    (found,) = answerer.texts(answerer.lowest_risk(TEXTS[:1], length))
+    assert len(tried) > 3
+    assert len(found) == max(map(len, tried))
 
 
 def test_progress_is_told_batch_by_batch(model):

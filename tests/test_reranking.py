@@ -1,6 +1,7 @@
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
 
-from encdec.reranking import expected_utility, minimum_risk, sentence_chrf
+from encdec.reranking import expected_utility, minimum_risk, sentence_chrf, sentence_rouge
 
 SAMPLES = ["la mer est belle", "la mer est belle", "la mer est grande", "un chat noir"]
 
@@ -37,6 +38,15 @@ def test_chrf_of_a_sentence_is_that_of_sacrebleu():
     assert sentence_chrf("la mer", "la mer") == 100
     assert 0 < sentence_chrf("la mer", "la terre") < 100
     assert sentence_chrf("la mer", "xyz") == 0
+
+
+@pytest.mark.parametrize(
+    "candidate", ["Return the name.", "Returns names of a file.", "", "name name the name"]
+)
+def test_rouge_of_a_summary_is_that_of_rouge_score(candidate):
+    reference = "Return the name of a file."
+    expected = RougeScorer(["rouge1"], use_stemmer=True).score(reference, candidate)["rouge1"]
+    assert sentence_rouge(candidate, reference) == pytest.approx(100 * expected.fmeasure)
 
 
 def test_nothing_to_choose_from_is_explained():

@@ -142,8 +142,10 @@ def model(corpus, monkeypatch, tmp_path):
     """An untrained model of a family, and the corpora it would learn from."""
     small.use(monkeypatch, corpus)
 
-    def make(family, kind):
+    def make(family, kind, **evaluation):
         recipe = small.recipe(family, [kind])
+        settings = recipe.evaluation.model_copy(update=evaluation)
+        recipe = recipe.model_copy(update={"evaluation": settings})
         Experiment.from_recipe(recipe).save(tmp_path)
         return recipe.ingredients[0].kind, Corpora(recipe.held_out), Answerer.load(tmp_path, recipe)
 
@@ -190,6 +192,14 @@ def test_one_summary_for_all_is_seen_by_its_share_of_distinct_ones(model, monkey
     echo(monkeypatch, lambda texts: ["The the the thing."] * len(texts))
     report = summaries(kind, corpora, answerer)
     assert report["distinct"]["greedy"]["value"] == pytest.approx(100 / 12, abs=0.01)
+
+
+def test_summaries_of_lowest_risk_stand_beside_the_others_if_they_are_asked_for(model):
+    report = summaries(*model("pegasus", SUMMARIES, samples=3))
+    systems = ["beam 2", "greedy", "lowest risk of 3"]
+    baselines = ["baseline: lead sentence", "baseline: function name"]
+    assert list(report["scores"]) == systems + baselines
+    assert list(report["distinct"]) == list(report["stutters"]) == systems
 
 
 SPANS = {"denoising": {"objective": "span_corruption", "texts": ("prose",), "window": 40}}

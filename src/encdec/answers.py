@@ -15,6 +15,7 @@ from encdec.data.parallel import Pair
 from encdec.decoding import generate
 from encdec.mixture import Encoder
 from encdec.recipe import EvaluationRecipe, Recipe
+from encdec.reranking import Utility, minimum_risk
 from encdec.zoo import load_folder
 
 Progress = Callable[[str, int, int], None]  # what is being scored, items so far, of how many
@@ -99,6 +100,22 @@ class Answerer:
                 answers[index] = [token for token in written[:end] if token not in frame]
             self.on_batch(self.what, start + len(chosen), len(order))
         return answers
+
+    def lowest_risk(self, texts: Sequence[str], utility: Utility, limit: int | None = None) -> Rows:
+        """Of as many samples as the recipe asks for, the one that most resembles the others."""
+        number, rows = self.settings.samples, self.sources(texts, limit)
+        samples = self.write(
+            [row for row in rows for _ in range(number)],
+            num_beams=1,
+            do_sample=True,
+            temperature=self.settings.temperature,
+            generator=torch.Generator(self.model.device).manual_seed(0),
+        )
+        chosen = []
+        for start in range(0, len(samples), number):
+            candidates = samples[start : start + number]
+            chosen.append(candidates[minimum_risk(self.texts(candidates), utility=utility)])
+        return chosen
 
     def texts(self, rows: Rows) -> list[str]:
         """Answers in words."""

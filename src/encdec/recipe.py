@@ -252,6 +252,8 @@ class EvaluationRecipe(Section):
     max_new_tokens: Positive = 128
     batch_size: Positive = 64
     examples: Positive = 1000  # of summaries, instructions of each kind, and windows of text
+    samples: Annotated[int, Field(ge=0)] = 0  # of summaries, among which the lowest risk decides
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # of the samples
     prompts: tuple[str, ...] = ()  # texts whose answers are recorded
 
 

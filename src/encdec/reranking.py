@@ -12,17 +12,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
+from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics import CHRF
 
 Utility = Callable[[str, str], float]  # of a candidate, if the second text were right
 
 _CHRF = CHRF()
+_tokenizer = DefaultTokenizer(use_stemmer=True)
 
 
 def sentence_chrf(candidate: str, reference: str) -> float:
     """The chrF of one sentence, 0 to 100."""
     return float(_CHRF.sentence_score(candidate, [reference]).score)
+
+
+def sentence_rouge(candidate: str, reference: str) -> float:
+    """The ROUGE-1 F1 of one summary, 0 to 100."""
+    ours, theirs = _stems(candidate), _stems(reference)
+    shared = (ours & theirs).total()
+    return 200 * shared / (ours.total() + theirs.total()) if shared else 0.0
+
+
+@lru_cache(maxsize=10_000)
+def _stems(text: str) -> Counter[str]:
+    return Counter(_tokenizer.tokenize(text))
 
 
 def expected_utility(

@@ -47,6 +47,7 @@ from encdec.recipe import (
     TranslationRecipe,
     load_recipe,
 )
+from encdec.reranking import sentence_rouge
 from encdec.tokenizer import SENTINELS
 
 Report = dict[str, Any]
@@ -274,6 +275,9 @@ def summaries(kind: SummariesRecipe, corpora: Corpora, model: Answerer) -> Repor
     texts = [kind.prefixes[0] + source_text(docstring) for docstring in chosen]
     references = [docstring.summary for docstring in chosen]
     answers = model.systems(texts, kind.source_limit)
+    if samples := model.settings.samples:
+        found = model.lowest_risk(texts, sentence_rouge, kind.source_limit)
+        answers[f"lowest risk of {samples}"] = found
     systems = {name: model.texts(rows) for name, rows in answers.items()} | {
         "baseline: lead sentence": [lead_sentence(docstring) for docstring in chosen],
         "baseline: function name": [function_name(docstring) for docstring in chosen],
