@@ -25,8 +25,11 @@ def test_the_bars_of_the_book_are_met():
     assert chrf["value"] >= 60
     assert bleu["items"] >= 2000
     assert results.load("multi30k-en-fr")["scores"]["beam 5"][0]["value"] >= 57
-    [answers] = results.load("t5")["instructions"]["scores"]["unseen templates"]
+    t5 = results.load("t5")
+    [answers] = t5["instructions"]["scores"]["unseen templates"]
     assert answers["value"] >= 90
+    assert t5["prompts"]["translate English to French: How are you?"] == "Comment allez-vous ?"
+    assert t5["prompts"]["translate English to German: How are you?"] == "Wie geht es Ihnen?"
 
 
 def test_an_unknown_run_names_the_recorded_ones():
