@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from encdec import zoo
 from encdec.summaries import SummaryError
-from encdec.summarizer import OPTIONS, module_path, read_functions, shorten
+from encdec.summarizer import OPTIONS, SOURCE_TOKENS, module_path, read_functions, shorten
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def test_the_settings_are_those_of_the_recipe():
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "pegasus-docstrings.yaml")
     settings = vars(recipe.evaluation)
     assert {name: settings[name] for name in OPTIONS} == OPTIONS
+    [last] = recipe.stages[-1].mixture
+    assert last.kind.source_limit == SOURCE_TOKENS
 
 
 def test_a_module_is_found_and_not_imported():

@@ -16,7 +16,7 @@ from encdec.summaries import SummaryError
 from encdec.text import generate_text
 
 # What the recipe of `pegasus-docstrings` learns from and is scored with.
-SOURCE_TOKENS = 128
+SOURCE_TOKENS = 192
 OPTIONS: dict[str, Any] = {
     "num_beams": 4,
     "length_penalty": 0.8,
@@ -63,7 +63,7 @@ def summarize(
     on_batch: Callable[[int], None] = lambda done: None,
     **options: Any,
 ) -> list[str]:
-    """Write one sentence about each function; what stands beyond 128 tokens is not read.
+    """Write one sentence about each function; what stands beyond 192 tokens is not read.
 
     Args:
         model: an :class:`~encdec.EncoderDecoder` that learnt this task.
