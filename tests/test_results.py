@@ -19,7 +19,7 @@ def test_a_recorded_run_says_where_it_comes_from():
 
 
 def test_the_bars_of_the_book_are_met():
-    """What the book promises of its translator, of its benchmark run and of `t5`."""
+    """What the book promises of its translators, of `t5` and of its summaries."""
     bleu, chrf = results.load("marian-en-fr")["scores"]["beam 5"]
     assert bleu["value"] >= 45
     assert chrf["value"] >= 60
@@ -30,6 +30,15 @@ def test_the_bars_of_the_book_are_met():
     assert answers["value"] >= 90
     assert t5["prompts"]["translate English to French: How are you?"] == "Comment allez-vous ?"
     assert t5["prompts"]["translate English to German: How are you?"] == "Wie geht es Ihnen?"
+    pegasus = results.load("pegasus-docstrings")
+    for system in ("beam 4", "lowest risk of 32"):
+        assert pegasus["scores"][system][0]["value"] >= 1.5 * best_baseline(pegasus)
+        assert pegasus["distinct"][system]["value"] >= 90
+        assert pegasus["stutters"][system]["value"] <= 2
+
+
+def best_baseline(run):
+    return max(s[0]["value"] for n, s in run["scores"].items() if n.startswith("baseline"))
 
 
 def test_an_unknown_run_names_the_recorded_ones():
