@@ -108,9 +108,19 @@ def fetch(folder: Path) -> None:
         text=True,
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-        reason = next((line for line in lines if "code" not in line), "npm failed without a word")
-        raise NotFetchedError(reason.removeprefix("npm error").strip())
+        raise NotFetchedError(npm_reason(done.stderr))
+
+
+def npm_reason(complaints: str) -> str:
+    """Why npm failed, from what it wrote."""
+    if "SELF_SIGNED_CERT" in complaints or "UNABLE_TO_" in complaints:
+        return (
+            "npm does not trust the certificate of this network, which is common behind a proxy "
+            "(set NODE_EXTRA_CA_CERTS to the file of that certificate)"
+        )
+    lines = [line for line in complaints.splitlines() if line.startswith("npm error")]
+    reason = next((line for line in lines if "code" not in line), "npm failed without a word")
+    return reason.removeprefix("npm error").strip()
 
 
 def exported(name: str) -> Path:

@@ -57,6 +57,21 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("complaints", "reason"),
+    [
+        (
+            "npm error code SELF_SIGNED_CERT_IN_CHAIN\nnpm error errno SELF_SIGNED_CERT_IN_CHAIN",
+            "set NODE_EXTRA_CA_CERTS to the file of that certificate",
+        ),
+        ("npm error code ENOTFOUND\nnpm error network request failed", "network request failed"),
+        ("", "npm failed without a word"),
+    ],
+)
+def test_npm_is_quoted_where_it_says_why_and_explained_where_it_does_not(complaints, reason):
+    assert reason in live.npm_reason(complaints)
+
+
 @pytest.fixture(scope="module")
 def python(site):
     """The same ONNX files in Python."""
