@@ -63,7 +63,12 @@ def lead_sentence(docstring: Docstring) -> str:
 
 def identifier_words(code: str) -> str:
     """The words that names are made of: ``"BPEDropout.pieces_of"`` has four, in small letters."""
-    return " ".join(_WORD.findall(code)).lower()
+    return " ".join(name_parts(code)).lower()
+
+
+def name_parts(code: str) -> list[str]:
+    """The same words one by one, in the letters in which they are written."""
+    return _WORD.findall(code)
 
 
 def signature(body: str) -> str:

@@ -29,7 +29,10 @@ def sentence_chrf(candidate: str, reference: str) -> float:
 
 
 def sentence_rouge(candidate: str, reference: str) -> float:
-    """The ROUGE-1 F1 of one summary, 0 to 100."""
+    """The ROUGE-1 F1 of one summary, 0 to 100.
+
+    Equal to that of rouge-score, which would stem a text anew for each that it is compared with.
+    """
     ours, theirs = _stems(candidate), _stems(reference)
     shared = (ours & theirs).total()
     return 200 * shared / (ours.total() + theirs.total()) if shared else 0.0

@@ -84,7 +84,7 @@ def test_held_out_packages_are_not_read(site):
     assert not any(vars(load(site)[1]).values())
 
 
-def test_what_was_found_is_kept(site, monkeypatch):
+def test_what_was_found_is_kept(site):
     fill(site)
     install(site, "networkx", {"a.py": MORE})
     first = load(site)[1]

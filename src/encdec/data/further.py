@@ -5,17 +5,18 @@ from, the same packages hold more: very short and very long functions, classes, 
 that are described in the same words, and undocumented functions, whose names say in a few words
 what they do.
 
-Nothing of a held-out package is here, and nothing that a held-out function says or does.
+Nothing of a held-out package is here, and nothing with the summary or the body of a held-out
+function.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 
+from encdec.baselines import name_parts
 from encdec.data.docstrings import (
     SEED,
     Docstring,
@@ -42,7 +43,6 @@ from encdec.data.docstrings import (
 SHORTEST = 30  # characters of code
 CHARACTERS = 1200  # of code that are kept; a model reads no more
 NAME_WORDS = (2, 8)  # fewest and most of a name that says something
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def name_as_sentence(name: str) -> str | None:
     Returns:
         The sentence; None if the name has too few words, or too many.
     """
-    words = [word if word.isupper() else word.lower() for word in _WORD.findall(name)]
+    words = [word if word.isupper() else word.lower() for word in name_parts(name)]
     fewest, most = NAME_WORDS
     if not fewest <= len(words) <= most:
         return None
