@@ -3,7 +3,7 @@
 import random
 
 from encdec import corpora
-from encdec.data import docstrings, further
+from encdec.data import docstrings, further, libraries
 from encdec.data.docstrings import Docstring, DocstringSplits
 from encdec.data.further import Further
 from encdec.data.parallel import Pair
@@ -56,7 +56,9 @@ def use(monkeypatch, pairs):
     monkeypatch.setattr(docstrings, "load_docstrings", lambda *args, **options: splits)
     more = functions(100)[90:]
     names = [d._replace(name="", summary=further.name_as_sentence(d.name)) for d in more[6:]]
-    monkeypatch.setattr(further, "load_further", lambda *args: Further(more[:4], more[4:6], names))
+    other = Further(more[:4], more[4:6], names)
+    monkeypatch.setattr(further, "load_further", lambda *args, **options: other)
+    monkeypatch.setattr(libraries, "fetch_libraries", lambda: [])
 
 
 def recipe(architecture="marian", mixture=None, **changes):

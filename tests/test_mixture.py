@@ -202,7 +202,13 @@ def test_translations_carry_their_prefix_and_come_from_training(corpora, encoder
 
 @pytest.mark.parametrize(
     ("kinds", "number"),
-    [(["documented"], 30), (["functions"], 4), (["classes", "names"], 6), (None, 30)],
+    [
+        (["documented"], 30),
+        (["functions"], 4),
+        (["classes", "names"], 6),
+        (["libraries"], 6),
+        (None, 30),
+    ],
 )
 def test_summaries_are_learnt_from_the_code_that_is_asked_for(corpora, encoders, kinds, number):
     ingredient = {"summaries": {"code": tuple(kinds)} if kinds else {}}

@@ -74,6 +74,11 @@ DATA = [
         "models learn from them; read where they are installed, not in the repository",
     ),
     (
+        "Docstrings of the libraries in `src/encdec/data/libraries.txt`",
+        "MIT, BSD, Apache-2.0 and the like, that of each library",
+        "`pegasus-docstrings` learns from them; fetched, neither installed nor in the repository",
+    ),
+    (
         "Phrasebook, functions and templates of `encdec.data`",
         "MIT",
         "written for the book",

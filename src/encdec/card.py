@@ -103,6 +103,7 @@ def _code(sizes: dict[str, int]) -> str:
         "functions": "other functions",
         "classes": "classes",
         "names": "names of undocumented functions",
+        "libraries": "functions and classes of other libraries",
     }
     found = [f"{sizes[code]:,} {what}" for code, what in names.items() if code in sizes]
     return f"\nBeside the functions counted below it learnt from {', '.join(found)}." * bool(found)

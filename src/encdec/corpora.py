@@ -80,7 +80,11 @@ class Corpora:
         """What there is to learn summaries from."""
         if kind == "documented":
             return self.docstrings.train[: self.limit]
-        found: list[Docstring] = getattr(self._further, kind)
+        found: list[Docstring]
+        if kind == "libraries":
+            found = [*self._libraries.functions, *self._libraries.classes]
+        else:
+            found = getattr(self._further, kind)
         return found[: self.limit]
 
     def documents(self, text: Text, split: Split) -> list[Document]:
@@ -116,6 +120,18 @@ class Corpora:
         from encdec.data.further import load_further
 
         return load_further(self.docstrings, FEW_PACKAGES if self.limit else None)
+
+    @cached_property
+    def _libraries(self) -> Further:
+        from encdec.data.further import load_further
+        from encdec.data.libraries import fetch_libraries, libraries
+
+        if self.limit:
+            return self._further
+        folders = [str(folder) for folder in fetch_libraries()]
+        names = [library.name for library in libraries()]
+        kinds = ("functions", "classes")
+        return load_further(self.docstrings, names, path=folders, kinds=kinds)
 
     def _split_by_source(self, target: str, source: str) -> Splits:
         return split_by_source(

@@ -25,7 +25,7 @@ from encdec.errors import EncdecError
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Code = Literal["documented", "functions", "classes", "names"]
+Code = Literal["documented", "functions", "classes", "names", "libraries"]
 Text = Literal["english", "french", "german", "prose", "functions"]
 
 # What each family's special tokens allow it to be asked.
@@ -129,7 +129,8 @@ class SummariesRecipe(_Ingredient):
     """Functions and the first line of their documentation (see `encdec.data.docstrings`).
 
     ``code`` may name more to learn from than these *documented* functions of suitable length: other
-    *functions*, *classes*, and the *names* of undocumented functions (see `encdec.data.further`).
+    *functions*, *classes*, the *names* of undocumented functions (see `encdec.data.further`), and
+    functions and classes of *libraries* that the book does not use (see `encdec.data.libraries`).
     """
 
     code: Annotated[tuple[Code, ...], Field(min_length=1)] = ("documented",)

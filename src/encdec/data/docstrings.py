@@ -639,17 +639,20 @@ def _check_sizes(splits: DocstringSplits, found: Collection[str], least: int) ->
     )
 
 
-def cache_key(distributions: dict[str, Distribution], seed: int, *modules: str) -> str:
+def cache_key(
+    distributions: dict[str, Distribution], seed: int, *modules: str, choices: Sequence[str] = ()
+) -> str:
     """Digest of all that decides a result: packages, Python, seed, this module and others.
 
     Args:
         distributions: what is read.
         seed: of the packages held out.
         modules: files of other modules that decide it.
+        choices: what else decides it.
     """
     versions = [(name, distribution.version) for name, distribution in distributions.items()]
     digests = [hashlib.sha256(Path(m).read_bytes()).hexdigest() for m in (__file__, *modules)]
-    described = json.dumps([versions, platform.python_version(), seed, digests])
+    described = json.dumps([versions, platform.python_version(), seed, digests, list(choices)])
     return hashlib.sha256(described.encode()).hexdigest()
 
 

@@ -43,6 +43,7 @@ from encdec.data.docstrings import (
 SHORTEST = 30  # characters of code
 CHARACTERS = 1200  # of code that are kept; a model reads no more
 NAME_WORDS = (2, 8)  # fewest and most of a name that says something
+KINDS = ("functions", "classes", "names")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def load_further(
     packages: Collection[str] | None = None,
     *,
     path: Sequence[str] | None = None,
+    kinds: Sequence[str] = KINDS,
     seed: int = SEED,
     on_package: OnPackage = lambda name, done, total: None,
 ) -> Further:
@@ -75,9 +77,10 @@ def load_further(
     and its result is kept in the cache folder.
 
     Args:
-        splits: of the same packages; what is in one of them is left out.
-        packages: names of the distributions to read, as for the splits.
+        splits: what is in one of them is left out.
+        packages: names of the distributions to read; those of the book if not given.
         path: folders that hold installed packages; those of the running interpreter if not given.
+        kinds: the lists to fill; the others stay empty.
         seed: that of the splits.
         on_package: called after every package that was read.
 
@@ -85,10 +88,11 @@ def load_further(
         Three lists, in the order of packages, files and lines.
     """
     found = installed(packages, path)
-    key = cache_key(found, seed, __file__)
+    held_out = (str(side["sha256"]) for side in splits.summary().values())
+    key = cache_key(found, seed, __file__, choices=[*kinds, *held_out])
     content = read_cache(key)
-    if content is None or set(content) != {"functions", "classes", "names"}:
-        content = vars(_collect(splits, found, seed, on_package))
+    if content is None or set(content) != set(KINDS):
+        content = vars(_collect(splits, found, kinds, seed, on_package))
         write_cache(key, content)
     return Further(**{name: [Docstring(*row) for row in rows] for name, rows in content.items()})
 
@@ -113,6 +117,7 @@ def name_as_sentence(name: str) -> str | None:
 def _collect(
     splits: DocstringSplits,
     distributions: dict[str, Distribution],
+    kinds: Sequence[str],
     seed: int,
     on_package: OnPackage,
 ) -> Further:
@@ -131,7 +136,7 @@ def _collect(
             for file in parsed_files(distribution):
                 for kind, item in _read(package, file) if file else ():
                     keys = summary_key(item.summary), body_key(item.body)
-                    if keys not in known and not held_out.intersection(keys):
+                    if kind in kinds and keys not in known and not held_out.intersection(keys):
                         known.add(keys)
                         kept = item._replace(body=item.body[:CHARACTERS])
                         getattr(further, kind).append(kept)
