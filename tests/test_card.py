@@ -91,7 +91,7 @@ def test_every_skill_has_its_table(many):
 def test_a_card_says_what_else_was_learnt_from(recipe, many):
     assert "Beside the functions" not in model_card(recipe, many)
     many["training"]["code"] = {"documented": 9_876, "functions": 1_234, "names": 2_345}
-    card = model_card(recipe, many)
+    card = " ".join(model_card(recipe, many).split())
     assert "learnt from 1,234 other functions, 2,345 names of undocumented functions." in card
     many["training"]["code"] = {"libraries": 3_456}
     assert "3,456 functions and classes of other libraries." in model_card(recipe, many)

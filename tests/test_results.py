@@ -31,8 +31,8 @@ def test_the_bars_of_the_book_are_met():
     assert t5["prompts"]["translate English to French: How are you?"] == "Comment allez-vous ?"
     assert t5["prompts"]["translate English to German: How are you?"] == "Wie geht es Ihnen?"
     pegasus = results.load("pegasus-docstrings")
-    for system in ("beam 4", "lowest risk of 32"):
-        assert pegasus["scores"][system][0]["value"] >= 1.5 * best_baseline(pegasus)
+    for system, times in (("beam 4", 1.65), ("lowest risk of 32", 1.7)):
+        assert pegasus["scores"][system][0]["value"] >= times * best_baseline(pegasus)
         assert pegasus["distinct"][system]["value"] >= 90
         assert pegasus["stutters"][system]["value"] <= 2
 

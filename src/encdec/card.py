@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from encdec.recipe import (
@@ -106,7 +107,8 @@ def _code(sizes: dict[str, int]) -> str:
         "libraries": "functions and classes of other libraries",
     }
     found = [f"{sizes[code]:,} {what}" for code, what in names.items() if code in sizes]
-    return f"\nBeside the functions counted below it learnt from {', '.join(found)}." * bool(found)
+    sentence = f"Beside the functions counted below it learnt from {', '.join(found)}."
+    return f"\n{textwrap.fill(sentence, 100)}" * bool(found)
 
 
 def type_name(recipe: Recipe) -> str:

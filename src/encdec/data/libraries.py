@@ -50,8 +50,12 @@ class Library(NamedTuple):
 def libraries(pins: Path = LIST) -> list[Library]:
     """The libraries that may be learnt from, in the order of their names."""
     lines = pins.read_text(encoding="utf8").splitlines()
-    pinned = [line for line in lines if line and not line.startswith("#")]
-    return [Library(*line.partition(" ")[0].split("=="), line) for line in pinned]
+    found = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            name, version = line.partition(" ")[0].split("==")
+            found.append(Library(name, version, line))
+    return found
 
 
 def fetch_libraries(pins: Path = LIST, folder: Path | None = None) -> list[Path]:
