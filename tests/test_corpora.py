@@ -5,6 +5,7 @@ import pytest
 
 import small
 from encdec.corpora import Corpora
+from encdec.data import libraries
 from encdec.data.parallel import TATOEBA, sentence_key, split_by_source
 from encdec.recipe import HeldOutRecipe, TranslationRecipe, load_recipe
 
@@ -98,6 +99,16 @@ def test_a_limit_keeps_few_of_each(corpus, monkeypatch):
     assert [len(side) for side in vars(few.pairs(direction("fr"))).values()] == [5, 5, 5]
     for text in (*LANGUAGES, "prose", "functions"):
         assert len(few.documents(text, "train")) == 5
+
+
+def test_a_smoke_run_fetches_no_libraries(corpus, monkeypatch):
+    fetched = []
+    small.use(monkeypatch, corpus)
+    monkeypatch.setattr(libraries, "fetch_libraries", lambda: fetched.append("all") or [])
+    assert len(Corpora(HELD_OUT, limit=3).code("libraries")) == 3
+    assert fetched == []
+    assert len(Corpora(HELD_OUT).code("libraries")) == 6
+    assert fetched == ["all"]
 
 
 def test_plain_text_comes_as_documents_of_sentences(made):
