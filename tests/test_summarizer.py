@@ -40,8 +40,8 @@ def test_the_settings_are_those_of_the_recipe():
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "pegasus-docstrings.yaml")
     settings = vars(recipe.evaluation)
     assert {name: settings[name] for name in OPTIONS} == OPTIONS
-    [last] = recipe.stages[-1].mixture
-    assert last.kind.source_limit == SOURCE_TOKENS
+    limits = {ingredient.kind.source_limit for ingredient in recipe.stages[-1].mixture}
+    assert limits == {SOURCE_TOKENS}
 
 
 def test_a_module_is_found_and_not_imported():
