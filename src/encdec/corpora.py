@@ -81,10 +81,7 @@ class Corpora:
         if kind == "documented":
             return self.docstrings.train[: self.limit]
         found: list[Docstring]
-        if kind == "libraries":
-            found = [*self._libraries.functions, *self._libraries.classes]
-        else:
-            found = getattr(self._further, kind)
+        found = self._libraries if kind == "libraries" else getattr(self._further, kind)
         return found[: self.limit]
 
     def documents(self, text: Text, split: Split) -> list[Document]:
@@ -122,16 +119,17 @@ class Corpora:
         return load_further(self.docstrings, FEW_PACKAGES if self.limit else None)
 
     @cached_property
-    def _libraries(self) -> Further:
+    def _libraries(self) -> list[Docstring]:
         from encdec.data.further import load_further
         from encdec.data.libraries import fetch_libraries, libraries
 
         if self.limit:
-            return self._further
+            return self._further.functions
         folders = [str(folder) for folder in fetch_libraries()]
         names = [library.name for library in libraries()]
         kinds = ("functions", "classes")
-        return load_further(self.docstrings, names, path=folders, kinds=kinds)
+        found = load_further(self.docstrings, names, path=folders, kinds=kinds)
+        return [*found.functions, *found.classes]
 
     def _split_by_source(self, target: str, source: str) -> Splits:
         return split_by_source(

@@ -2,6 +2,7 @@ import hashlib
 import importlib.metadata
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -13,7 +14,7 @@ from encdec.data.further import load_further
 from encdec.data.libraries import fetch_libraries, libraries
 from packages import fill, function
 
-# Written by the people who wrote a held-out package, or on top of it.
+# They build on a held-out package, or share its text.
 KIN = "adlfs cattrs dask distributed gcsfs loky mdformat s3fs snoop sortedcollections trio"
 SOURCE = function("mean_of", "Return the mean of some values.")
 
@@ -68,7 +69,8 @@ def test_source_and_metadata_are_kept_and_nothing_else(index, tmp_path):
 def test_nothing_is_written_outside_the_folder(index, tmp_path):
     line = wheel(index, "lib_a", more=[("../../../outside.py", "x = 1"), ("/outside.py", "x = 1")])
     [folder] = fetch_libraries(pin(tmp_path, line), tmp_path / "kept")
-    assert all(folder in path.parents for path in tmp_path.rglob("outside.py"))
+    assert list(tmp_path.rglob("outside.py")) == [folder / "outside.py"]
+    assert not Path("/outside.py").exists()
 
 
 def test_what_is_here_is_not_fetched_again(index, tmp_path):
@@ -95,19 +97,16 @@ def test_those_that_came_before_a_failure_are_kept(index, tmp_path, monkeypatch)
     assert [p.name for p in (tmp_path / "kept").iterdir()] == ["lib-a-1.0"]
 
 
-def test_their_functions_can_be_learnt_from_but_not_what_a_held_out_one_says(index, tmp_path, site):
+def test_their_functions_are_found_but_not_what_a_held_out_one_says_or_does(index, tmp_path, site):
     fill(site)
     said = function("other", "Add up the values of test.")
-    copied = function("copied", "Return what is copied.")
+    copied = function("total_test", "Sum up.")  # the body of the function that is held out
     pins = pin(tmp_path, wheel(index, "lib_a", f"{SOURCE}\n{said}\n{copied}"))
     folders = [str(folder) for folder in fetch_libraries(pins, tmp_path / "kept")]
     packages = [p.name.partition("-")[0] for p in site.glob("*.dist-info")]
     splits = load_docstrings(packages, path=[str(site)], least=1)
     further = load_further(splits, ["lib-a"], path=folders, kinds=("functions",))
-    assert [d.summary for d in further.functions] == [
-        "Return the mean of some values.",
-        "Return what is copied.",
-    ]
+    assert [d.summary for d in further.functions] == ["Return the mean of some values."]
     assert further.classes == further.names == []
 
 

@@ -6,7 +6,10 @@ that saw no others knows these, not functions. So a recipe may ask for more: the
 SHA-256, and of each nothing but the Python source is kept. Nothing is installed, nothing is run. To
 fetch them is some 700 MB and takes a minute or two; to read them, three.
 
-None of them belongs to a held-out package, or comes from the same hands as one.
+None of them is a held-out package, and those known to build on one, or to share its text, are not
+among them (``s3fs`` and ``dask`` for ``fsspec``, ``trio`` for ``anyio``, and others). Authors may
+have written on both sides; what says or does the same as a held-out function is left out in any
+case, see `encdec.data.further`.
 """
 
 from __future__ import annotations
